@@ -1,0 +1,251 @@
+/**
+ * Reading and writing bytes that a peer wrote. Every read checks its bounds, so a lying length ends in a
+ * ProtocolError and never beyond the message it stands in.
+ */
+
+/** A peer broke its protocol. Ends that peer's connection, never the process. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const utf8Lossy = new TextDecoder('utf-8', { ignoreBOM: true })
+const encoder = new TextEncoder()
+
+/** UTF-8 that must be valid: names and settings that decide something. */
+export function decodeText(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes)
+  } catch (cause) {
+    throw new ProtocolError('text is not valid UTF-8', { cause })
+  }
+}
+
+/** UTF-8 for the eye only: invalid bytes become U+FFFD. Never use the result to decide or to forward. */
+export function decodeLossy(bytes: Uint8Array): string {
+  return utf8Lossy.decode(bytes)
+}
+
+export function encodeText(text: string): Uint8Array {
+  return encoder.encode(text)
+}
+
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts
+  if (only !== undefined && parts.length === 1) return only
+  let length = 0
+  for (const part of parts) length += part.length
+  const whole = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/** Compares without telling by its time where two secrets differ; lengths are not secret. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  let difference = 0
+  for (let i = 0; i < a.length; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 0)
+  return difference === 0
+}
+
+/** Reads one message from its first byte to its last. Multi-byte integers are big-endian unless named `LE`. */
+export class Reader {
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+  #at = 0
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at
+  }
+
+  get at(): number {
+    return this.#at
+  }
+
+  /** Demands that nothing is left: bytes behind a message's end are where two parsers disagree. */
+  end(): void {
+    if (this.left !== 0) throw new ProtocolError(`${this.left} bytes behind the end of a message`)
+  }
+
+  uint8(): number {
+    return this.#view.getUint8(this.#take(1))
+  }
+
+  uint16(): number {
+    return this.#view.getUint16(this.#take(2))
+  }
+
+  uint16LE(): number {
+    return this.#view.getUint16(this.#take(2), true)
+  }
+
+  uint24LE(): number {
+    const at = this.#take(3)
+    return this.#view.getUint16(at, true) | (this.#view.getUint8(at + 2) << 16)
+  }
+
+  int16(): number {
+    return this.#view.getInt16(this.#take(2))
+  }
+
+  uint32(): number {
+    return this.#view.getUint32(this.#take(4))
+  }
+
+  uint32LE(): number {
+    return this.#view.getUint32(this.#take(4), true)
+  }
+
+  int32(): number {
+    return this.#view.getInt32(this.#take(4))
+  }
+
+  uint64(): bigint {
+    return this.#view.getBigUint64(this.#take(8))
+  }
+
+  uint64LE(): bigint {
+    return this.#view.getBigUint64(this.#take(8), true)
+  }
+
+  /** A view, not a copy: whoever keeps it beyond the message copies it. */
+  bytes(length: number): Uint8Array {
+    const at = this.#take(length)
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  rest(): Uint8Array {
+    return this.bytes(this.left)
+  }
+
+  /** The bytes up to a NUL, which is consumed and not returned. */
+  cbytes(): Uint8Array {
+    const end = this.#bytes.indexOf(0, this.#at)
+    if (end === -1) throw new ProtocolError('a string without its NUL')
+    const found = this.#bytes.subarray(this.#at, end)
+    this.#at = end + 1
+    return found
+  }
+
+  cstring(): string {
+    return decodeText(this.cbytes())
+  }
+
+  #take(length: number): number {
+    if (length < 0 || length > this.left) {
+      throw new ProtocolError(`${length} bytes wanted where ${this.left} are left`)
+    }
+    const at = this.#at
+    this.#at += length
+    return at
+  }
+}
+
+/** Builds a message; grows as needed. Its user bounds what it writes. */
+export class Writer {
+  #bytes: Uint8Array
+  #view: DataView
+  #at = 0
+
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity)
+    this.#view = new DataView(this.#bytes.buffer)
+  }
+
+  get length(): number {
+    return this.#at
+  }
+
+  uint8(value: number): this {
+    this.#view.setUint8(this.#room(1), value)
+    return this
+  }
+
+  uint16(value: number): this {
+    this.#view.setUint16(this.#room(2), value)
+    return this
+  }
+
+  uint16LE(value: number): this {
+    this.#view.setUint16(this.#room(2), value, true)
+    return this
+  }
+
+  uint24LE(value: number): this {
+    const at = this.#room(3)
+    this.#view.setUint16(at, value & 0xffff, true)
+    this.#view.setUint8(at + 2, value >>> 16)
+    return this
+  }
+
+  uint32(value: number): this {
+    this.#view.setUint32(this.#room(4), value)
+    return this
+  }
+
+  uint32LE(value: number): this {
+    this.#view.setUint32(this.#room(4), value, true)
+    return this
+  }
+
+  int32(value: number): this {
+    this.#view.setInt32(this.#room(4), value)
+    return this
+  }
+
+  uint64(value: bigint): this {
+    this.#view.setBigUint64(this.#room(8), value)
+    return this
+  }
+
+  uint64LE(value: bigint): this {
+    this.#view.setBigUint64(this.#room(8), value, true)
+    return this
+  }
+
+  bytes(value: Uint8Array): this {
+    const at = this.#room(value.length)
+    this.#bytes.set(value, at)
+    return this
+  }
+
+  text(value: string): this {
+    return this.bytes(encodeText(value))
+  }
+
+  cstring(value: string): this {
+    return this.text(value).uint8(0)
+  }
+
+  /** Overwrites four bytes at `at`: a length that is known only at the end. */
+  patchUint32(at: number, value: number): this {
+    this.#view.setUint32(at, value)
+    return this
+  }
+
+  /** What was written, as a view of this writer's memory; the writer is not used afterwards. */
+  done(): Uint8Array {
+    return this.#bytes.subarray(0, this.#at)
+  }
+
+  #room(length: number): number {
+    const at = this.#at
+    this.#at += length
+    if (this.#at > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#at))
+      grown.set(this.#bytes)
+      this.#bytes = grown
+      this.#view = new DataView(grown.buffer)
+    }
+    return at
+  }
+}

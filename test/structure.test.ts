@@ -1,0 +1,151 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+/**
+ * Who may import whom. A folder is named by its path; a file listed by itself has its own row and overrides
+ * its folder's. `ours` are path prefixes, `outside` are packages and node: modules. What is not listed is
+ * refused: a new edge in the graph is a decision, made here and explained in docs/decisions.
+ */
+interface Rule {
+  ours: readonly string[]
+  outside: readonly string[] | 'any node'
+}
+
+const PROTOCOL_ENTRIES = ['protocols/postgres/index.ts', 'protocols/mysql/index.ts', 'protocols/ssh/index.ts']
+const SHARED_PROTOCOL = /^protocols\/[^/]+\.ts$/
+
+const RULES: Record<string, Rule> = {
+  'protocols/': { ours: [], outside: ['node:crypto'] },
+  'protocols/postgres/': { ours: [], outside: ['node:crypto'] },
+  'protocols/postgres/sql.ts': { ours: [], outside: ['libpg-query'] },
+  'protocols/mysql/': { ours: [], outside: ['node:crypto'] },
+  'protocols/ssh/': { ours: [], outside: ['node:crypto'] },
+  'protocols/ssh/host.ts': { ours: [], outside: ['node:crypto', 'node:stream', 'ssh2'] },
+  'src/system/': { ours: [], outside: 'any node' },
+  'src/config/': { ours: [], outside: ['yaml', 'zod', 'node:fs', 'node:path'] },
+  'src/book/': { ours: ['src/system/'], outside: ['better-sqlite3', 'node:crypto', 'node:zlib'] },
+  'src/book/verify/': {
+    ours: ['src/book/format.ts', 'src/book/tree.ts', 'src/book/checkpoint.ts', 'src/book/kinds.ts'],
+    outside: ['node:crypto'],
+  },
+  'src/access/': {
+    ours: ['src/config/', 'src/system/'],
+    outside: ['better-sqlite3', 'node:crypto'],
+  },
+  'src/record/': {
+    ours: ['src/book/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
+    outside: ['node:crypto', 'node:worker_threads'],
+  },
+  'src/gate/': {
+    ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/access/', 'src/record/', 'src/config/', 'src/system/'],
+    outside: ['node:net', 'node:tls', 'node:worker_threads', 'node:crypto'],
+  },
+  'src/read/': {
+    ours: ['src/book/', 'src/config/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
+    outside: ['better-sqlite3', 'node:crypto'],
+  },
+  'src/app.ts': {
+    ours: ['src/', 'protocols/*.ts', ...PROTOCOL_ENTRIES],
+    outside: 'any node',
+  },
+  'src/cli/': {
+    ours: ['src/app.ts', 'src/access/', 'src/read/', 'src/book/', 'src/config/', 'src/system/'],
+    outside: 'any node',
+  },
+  'src/main.ts': { ours: ['src/cli/'], outside: 'any node' },
+}
+
+/** Packages beside `any node` that a folder or file may use. */
+const PACKAGES: Record<string, readonly string[]> = {
+  'src/system/': ['pino'],
+  'src/cli/': ['commander', 'pg', 'mysql2'],
+}
+
+const IMPORT = /^\s*(?:import|export)\b[^'"]*?from\s*'([^']+)'|^\s*import\s*'([^']+)'/gm
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => normalize(join(entry.parentPath, entry.name)))
+    .filter((path) => !path.startsWith('src/console/'))
+    .sort()
+}
+
+function ruleOf(file: string): [string, Rule] {
+  const names = Object.keys(RULES).filter(
+    (name) => file === name || (name.endsWith('/') && file.startsWith(name)),
+  )
+  const name = names.sort((a, b) => b.length - a.length)[0]
+  const rule = name === undefined ? undefined : RULES[name]
+  if (name === undefined || rule === undefined) throw new Error(`${file} stands in no room of the house`)
+  return [name, rule]
+}
+
+function imports(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(IMPORT)].map((match) => match[1] ?? match[2] ?? '')
+}
+
+/** Whether `file` may import `target`, a path of ours. */
+function allowsOurs(file: string, target: string): boolean {
+  const [room, rule] = ruleOf(file)
+  const home = room.endsWith('/') ? room : `${dirname(room)}/`
+  if (home !== 'src/' && target.startsWith(home)) {
+    // A protocol's room is the folder itself; the shared files above it belong to everybody in protocols/.
+    return home === 'protocols/' ? SHARED_PROTOCOL.test(target) : true
+  }
+  if (file.startsWith('protocols/')) return SHARED_PROTOCOL.test(target)
+  return rule.ours.some((allowed) => {
+    if (allowed === 'protocols/*.ts') return SHARED_PROTOCOL.test(target)
+    return target === allowed || (allowed.endsWith('/') && target.startsWith(allowed))
+  })
+}
+
+function allowsOutside(file: string, name: string): boolean {
+  if (name === 'node:assert/strict') return true
+  const [room, rule] = ruleOf(file)
+  if (PACKAGES[room]?.includes(name)) return true
+  if (rule.outside === 'any node') return name.startsWith('node:')
+  return rule.outside.includes(name)
+}
+
+const files = [...sources('src'), ...sources('protocols')]
+
+describe('imports follow the table', () => {
+  test.each(files)('%s', (file) => {
+    const refused = imports(file).filter((name) =>
+      name.startsWith('.')
+        ? !allowsOurs(file, normalize(join(dirname(file), name)))
+        : !allowsOutside(file, name),
+    )
+    expect(refused).toEqual([])
+  })
+})
+
+test('no file imports itself by a detour', () => {
+  const edges = new Map(
+    files.map((file) => [
+      file,
+      imports(file)
+        .filter((name) => name.startsWith('.'))
+        .map((name) => normalize(join(dirname(file), name))),
+    ]),
+  )
+  const done = new Set<string>()
+  const walk = (file: string, path: readonly string[]): void => {
+    expect(path, `circle through ${file}`).not.toContain(file)
+    if (done.has(file)) return
+    for (const next of edges.get(file) ?? []) walk(next, [...path, file])
+    done.add(file)
+  }
+  for (const file of files) walk(file, [])
+})
+
+test('the table refuses what it should', () => {
+  expect(allowsOurs('protocols/postgres/relay.ts', 'protocols/mysql/relay.ts')).toBe(false)
+  expect(allowsOurs('src/gate/pump.ts', 'src/book/store.ts')).toBe(false)
+  expect(allowsOurs('src/book/verify/walk.ts', 'src/book/store.ts')).toBe(false)
+  expect(allowsOurs('src/gate/pump.ts', 'protocols/postgres/frames.ts')).toBe(false)
+  expect(allowsOutside('protocols/ssh/kex.ts', 'ssh2')).toBe(false)
+  expect(allowsOutside('protocols/postgres/relay.ts', 'node:net')).toBe(false)
+})
