@@ -24,7 +24,10 @@ const RULES: Record<string, Rule> = {
   'protocols/ssh/host.ts': { ours: [], outside: ['node:crypto', 'node:stream', 'ssh2'] },
   'src/system/': { ours: [], outside: 'any node' },
   'src/config/': { ours: [], outside: ['yaml', 'zod', 'node:fs', 'node:path'] },
-  'src/book/': { ours: ['src/system/'], outside: ['better-sqlite3', 'node:crypto', 'node:zlib'] },
+  'src/book/': {
+    ours: ['src/system/'],
+    outside: ['better-sqlite3', 'node:crypto', 'node:zlib', 'node:fs', 'node:path'],
+  },
   'src/book/verify/': {
     ours: ['src/book/format.ts', 'src/book/tree.ts', 'src/book/checkpoint.ts', 'src/book/kinds.ts'],
     outside: ['node:crypto'],
@@ -35,7 +38,7 @@ const RULES: Record<string, Rule> = {
   },
   'src/record/': {
     ours: ['src/book/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
-    outside: ['node:crypto', 'node:worker_threads'],
+    outside: ['node:crypto', 'node:fs', 'node:worker_threads'],
   },
   'src/gate/': {
     ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/access/', 'src/record/', 'src/config/', 'src/system/'],

@@ -1,0 +1,154 @@
+/**
+ * FORMAT.md, section 4: what is sensitive is sealed under its session's data key, once, in the process that made
+ * the key. Nothing here can encrypt under a key that was unwrapped: `DataKey` seals, `OpenedKey` opens.
+ */
+import { createCipheriv, createDecipheriv, createSecretKey, hash, type KeyObject } from 'node:crypto'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import type { Ref } from './format.ts'
+
+export const PAYLOAD_BODY_MAX = 1 << 20
+/** blind, codec and tag around the body. */
+export const PAYLOAD_OVERHEAD = 33
+/** A session is closed and opened anew before it passes either of these. */
+export const PAYLOADS_PER_KEY_MAX = 2 ** 32
+export const BYTES_PER_KEY_MAX = 2 ** 40
+
+const KEY_BYTES = 32
+const BLIND_BYTES = 16
+const TAG_BYTES = 16
+const CODEC_AS_IS = 0
+const CODEC_DEFLATE = 1
+/** Below this, DEFLATE saves less than the call costs. */
+const DEFLATE_FROM = 512
+
+/** Fresh bytes of the system's generator. Drawn in bulk by whoever hands it in. */
+export type Random = (length: number) => Uint8Array
+
+export interface Sealed {
+  readonly ref: Ref
+  readonly bytes: Uint8Array
+}
+
+/** The key was wrong, the bytes are not those the leaf names, or they do not open. */
+export class PayloadError extends Error {
+  override readonly name = 'PayloadError'
+  readonly code: 'commitment' | 'payload' | 'decrypt'
+
+  constructor(code: PayloadError['code'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+export function commitment(key: Uint8Array): string {
+  return hash('sha256', Buffer.concat([Buffer.from('gatebook/data-key/v1\0', 'latin1'), key]), 'base64')
+}
+
+function associatedPrefix(origin: string, sid: string): string {
+  return `gatebook/payload/v1\n${origin}\n${sid}\n`
+}
+
+/** The one key of one session, in the one thread that owns it. It never leaves this object but wrapped. */
+export class DataKey {
+  readonly sid: string
+  readonly commitment: string
+  readonly #bytes: Buffer
+  readonly #key: KeyObject
+  readonly #prefix: string
+  readonly #random: Random
+  readonly #nonce = Buffer.alloc(12)
+  #next = 0
+  #sealed = 0
+
+  constructor(origin: string, sid: string, random: Random) {
+    this.sid = sid
+    this.#bytes = Buffer.from(random(KEY_BYTES))
+    this.#key = createSecretKey(this.#bytes)
+    this.#prefix = associatedPrefix(origin, sid)
+    this.#random = random
+    this.commitment = commitment(this.#bytes)
+  }
+
+  /** Whether the session must be closed before more is sealed. */
+  get exhausted(): boolean {
+    return this.#next >= PAYLOADS_PER_KEY_MAX || this.#sealed + PAYLOAD_BODY_MAX > BYTES_PER_KEY_MAX
+  }
+
+  /** Hands the key's bytes to `wrap`, which must not keep them. */
+  wrap<Wrapped>(wrap: (key: Uint8Array) => Wrapped): Wrapped {
+    return wrap(this.#bytes)
+  }
+
+  /** Seals one body of at most 1 MiB. The index is taken before encrypting and never given back. */
+  seal(type: string, body: Uint8Array, compress: boolean): Sealed {
+    if (body.length > PAYLOAD_BODY_MAX)
+      throw new RangeError(`a payload of ${body.length} bytes is not cut in parts`)
+    if (this.exhausted) throw new RangeError(`the data key of session ${this.sid} is used up`)
+    const i = this.#next++
+    this.#sealed += body.length
+
+    let codec = CODEC_AS_IS
+    let stored = body
+    if (compress && body.length >= DEFLATE_FROM) {
+      const deflated = deflateRawSync(body, { level: 1 })
+      if (deflated.length < body.length) {
+        codec = CODEC_DEFLATE
+        stored = deflated
+      }
+    }
+    const plain = Buffer.allocUnsafe(BLIND_BYTES + 1 + stored.length)
+    plain.set(this.#random(BLIND_BYTES), 0)
+    plain[BLIND_BYTES] = codec
+    plain.set(stored, BLIND_BYTES + 1)
+
+    this.#nonce.writeUInt32BE(Math.floor(i / 2 ** 32), 4)
+    this.#nonce.writeUInt32BE(i >>> 0, 8)
+    const cipher = createCipheriv('aes-256-gcm', this.#key, this.#nonce)
+    cipher.setAAD(Buffer.from(`${this.#prefix}${i}\n${type}\n`, 'latin1'))
+    const sealed = cipher.update(plain)
+    cipher.final()
+    const bytes = Buffer.concat([sealed, cipher.getAuthTag()])
+    return { ref: { h: hash('sha256', bytes, 'base64'), i, n: bytes.length, t: type }, bytes }
+  }
+
+  /** Overwrites the key. The KeyObject's copy goes with the object: no interface of Node's overwrites that one. */
+  destroy(): void {
+    this.#bytes.fill(0)
+  }
+}
+
+/** A key that came out of keys.db: it has been held against its commitment, and it only opens. */
+export class OpenedKey {
+  readonly #key: KeyObject
+  readonly #prefix: string
+
+  constructor(origin: string, sid: string, key: Uint8Array, com: string) {
+    if (commitment(key) !== com) {
+      throw new PayloadError('commitment', `the key of session ${sid} is not the one its opening leaf names`)
+    }
+    this.#key = createSecretKey(key)
+    this.#prefix = associatedPrefix(origin, sid)
+  }
+
+  /** First the bytes against the leaf, then the cipher: one leaf opens to one plaintext. */
+  open(ref: Ref, bytes: Uint8Array): Buffer {
+    if (bytes.length !== ref.n || hash('sha256', bytes, 'base64') !== ref.h) {
+      throw new PayloadError('payload', `payload ${ref.i} is not the one its leaf names`)
+    }
+    const nonce = Buffer.alloc(12)
+    nonce.writeBigUInt64BE(BigInt(ref.i), 4)
+    const decipher = createDecipheriv('aes-256-gcm', this.#key, nonce)
+    decipher.setAAD(Buffer.from(`${this.#prefix}${ref.i}\n${ref.t}\n`, 'latin1'))
+    decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES))
+    try {
+      const plain = Buffer.concat([decipher.update(bytes.subarray(0, -TAG_BYTES)), decipher.final()])
+      const body = plain.subarray(BLIND_BYTES + 1)
+      const codec = plain[BLIND_BYTES]
+      if (codec === CODEC_AS_IS) return body
+      if (codec === CODEC_DEFLATE) return inflateRawSync(body, { maxOutputLength: PAYLOAD_BODY_MAX })
+      throw new RangeError(`unknown codec ${codec}`)
+    } catch (cause) {
+      throw new PayloadError('decrypt', `payload ${ref.i} does not open`, { cause })
+    }
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * The only writer of the book. One commit is one transaction: payloads, leaves, tiles, the signed checkpoint over
+ * them, and how far the journal is drained. The head moves after COMMIT, never before.
+ */
+import type { Database, Statement } from 'better-sqlite3'
+import type { Signer } from './checkpoint.ts'
+import { signCheckpoint } from './checkpoint.ts'
+import { deletionScope } from './erasure.ts'
+import { BUNDLE_LEAVES_MAX, encodeBundle, encodeLeaf, type Members } from './format.ts'
+import { fold, HASH_BYTES, TILE_HASHES } from './hashes.ts'
+import type { Random } from './payload.ts'
+import { leafHash, type RightEdge } from './tree.ts'
+
+export interface NewPayload {
+  readonly i: number
+  readonly bytes: Uint8Array
+}
+
+/** A record on its way into the book: everything but its place. */
+export interface NewRecord {
+  readonly members: Members
+  /** Ciphertexts that this record is the first to name; they belong to the session `members.sid`. */
+  readonly payloads: readonly NewPayload[]
+}
+
+export interface Head {
+  readonly size: number
+  readonly edge: RightEdge
+  /** Base64 hash of the last leaf; 32 zero bytes for an empty book. */
+  readonly prev: string
+  readonly ts: number
+  readonly note: string
+  /** Per tile level, the hashes behind the last full tile. */
+  readonly partial: readonly (readonly Uint8Array[])[]
+}
+
+export interface KeepPolicy {
+  readonly records: number
+  readonly micros: number
+}
+
+export interface AppendOptions {
+  /** The last batch of which journal file these records are. */
+  readonly journal?: { readonly file: number; readonly batch: number }
+  /** Keep this checkpoint for good. */
+  readonly keep?: boolean
+  /** Who signs, where it is not the present signer alone: a change of keys is signed by both. */
+  readonly signers?: readonly Signer[]
+}
+
+/** Another writer has been here: two writers of one log are fatal. */
+export class BookMovedError extends Error {
+  override readonly name = 'BookMovedError'
+}
+
+export class Store {
+  readonly origin: string
+  readonly #random: Random
+  readonly #keep: KeepPolicy
+  readonly #append: (records: readonly NewRecord[], options: AppendOptions) => Head
+  readonly #size: Statement
+  readonly #insertBundle: Statement
+  readonly #insertPayload: Statement
+  readonly #insertTile: Statement
+  readonly #putHead: Statement
+  readonly #insertCheckpoint: Statement
+  readonly #setJournal: Statement
+  readonly #orderDeletion: Statement
+  #signer: Signer
+  #head: Head
+  #kept: { size: number; ts: number }
+
+  constructor(
+    db: Database,
+    origin: string,
+    signer: Signer,
+    head: Head,
+    parts: { random: Random; keep: KeepPolicy },
+  ) {
+    this.origin = origin
+    this.#signer = signer
+    this.#head = head
+    this.#random = parts.random
+    this.#keep = parts.keep
+    this.#size = db.prepare('SELECT first + count FROM bundle ORDER BY first DESC LIMIT 1').pluck()
+    this.#insertBundle = db.prepare('INSERT INTO bundle(first, count, codec, crc, leaves) VALUES (?,?,?,?,?)')
+    this.#insertPayload = db.prepare('INSERT INTO payload(sid, i, data) VALUES (?,?,?)')
+    this.#insertTile = db.prepare('INSERT INTO tile(level, n, hashes) VALUES (?,?,?)')
+    this.#putHead = db.prepare(
+      'INSERT INTO head(one, note) VALUES (1, ?) ON CONFLICT(one) DO UPDATE SET note = excluded.note',
+    )
+    this.#insertCheckpoint = db.prepare('INSERT INTO ckpt(size, note) VALUES (?,?)')
+    this.#setJournal = db.prepare('UPDATE journal SET batch = ? WHERE file = ?')
+    this.#orderDeletion = db.prepare('INSERT INTO deletion(seq, scope) VALUES (?,?)')
+    const kept = db.prepare('SELECT size FROM ckpt ORDER BY size DESC LIMIT 1').pluck().get()
+    this.#kept = { size: typeof kept === 'number' ? kept : -1, ts: head.ts }
+    const commit = db.transaction((records: readonly NewRecord[], options: AppendOptions) =>
+      this.#write(records, options),
+    )
+    this.#append = (records, options) => commit.immediate(records, options)
+  }
+
+  get head(): Head {
+    return this.#head
+  }
+
+  get signer(): Signer {
+    return this.#signer
+  }
+
+  set signer(signer: Signer) {
+    this.#signer = signer
+  }
+
+  /** When it throws, nothing of it is in the book, and the head is what it was. */
+  append(records: readonly NewRecord[], options: AppendOptions = {}): Head {
+    const head = this.#append(records, options)
+    // Only now: a reader must never see a head that a crash could take back.
+    this.#head = head
+    if (this.#isKept(head, options)) this.#kept = { size: head.size, ts: head.ts }
+    return head
+  }
+
+  #write(records: readonly NewRecord[], options: AppendOptions): Head {
+    if (records.length > BUNDLE_LEAVES_MAX) throw new RangeError(`${records.length} records in one commit`)
+    const first = this.#head.size
+    if ((this.#size.get() ?? 0) !== first) throw new BookMovedError(`the book is no longer at ${first}`)
+    if (options.journal !== undefined) this.#setJournal.run(options.journal.batch, options.journal.file)
+    if (records.length === 0) {
+      if (this.#isKept(this.#head, options)) this.#insertCheckpoint.run(first, this.#head.note)
+      return this.#head
+    }
+    const edge = this.#head.edge.copy()
+    const partial = this.#head.partial.map((hashes) => [...hashes])
+    let { prev, ts } = this.#head
+    const leaves: Uint8Array[] = []
+    for (const { members, payloads } of records) {
+      // Time never runs backwards in the book, whatever the clock did between two events.
+      const later = Math.max(ts, members.ts)
+      const timed = later === members.ts ? members : { ...members, ts: later }
+      const place = { log: this.origin, seq: first + leaves.length, prev, salt: this.#salt() }
+      const leaf = encodeLeaf(timed, place)
+      const hash = leafHash(leaf)
+      edge.append(hash)
+      this.#extendTiles(partial, 0, hash, place.seq)
+      for (const { i, bytes } of payloads) this.#insertPayload.run(members.sid, i, bytes)
+      const scope = deletionScope(members)
+      // In the same commit: what a record orders to be deleted is deleted, however often the process dies first.
+      if (scope !== undefined) this.#orderDeletion.run(place.seq, scope)
+      leaves.push(leaf)
+      prev = Buffer.from(hash).toString('base64')
+      ts = later
+    }
+    const { codec, crc, bytes } = encodeBundle(leaves)
+    this.#insertBundle.run(first, leaves.length, codec, crc, bytes)
+    const size = first + leaves.length
+    const signers = options.signers ?? [this.#signer]
+    const note = signCheckpoint(signers, { origin: this.origin, size, root: edge.root() })
+    this.#putHead.run(note)
+    const head = { size, edge, prev, ts, note, partial }
+    if (this.#isKept(head, options)) this.#insertCheckpoint.run(size, note)
+    return head
+  }
+
+  #isKept(head: Head, options: AppendOptions): boolean {
+    if (head.size === this.#kept.size) return false
+    if (options.keep === true) return true
+    return head.size - this.#kept.size >= this.#keep.records || head.ts - this.#kept.ts >= this.#keep.micros
+  }
+
+  #salt(): string {
+    return Buffer.from(this.#random(16)).toString('base64url')
+  }
+
+  /** Adds the hash that is the `index`-th of its tile level; a tile that is full becomes a row and moves up. */
+  #extendTiles(partial: Uint8Array[][], level: number, hash: Uint8Array, index: number): void {
+    let row = partial[level]
+    if (row === undefined) {
+      row = []
+      partial[level] = row
+    }
+    row.push(hash)
+    if (row.length < TILE_HASHES) return
+    const n = Math.floor(index / TILE_HASHES)
+    this.#insertTile.run(level, n, Buffer.concat(row, TILE_HASHES * HASH_BYTES))
+    partial[level] = []
+    this.#extendTiles(partial, level + 1, fold(row), n)
+  }
+}

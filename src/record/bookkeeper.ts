@@ -1,0 +1,158 @@
+/**
+ * The recorder's side of the journal: owns the opened book, drains into it, keeps house and carries out requests.
+ * It has no loop and no thread of its own; thread.ts turns it.
+ */
+import { formatVkey } from '../book/checkpoint.ts'
+import { Erasure, retentionPoint } from '../book/erasure.ts'
+import { JOURNAL_FILE, journalPath } from '../book/files.ts'
+import { JournalMarks, JournalTail } from '../book/journal.ts'
+import { KeyStore } from '../book/keys.ts'
+import { type OpenedBook, openBook } from '../book/open.ts'
+import type { Random } from '../book/payload.ts'
+import { rotateSigningKey } from '../book/rotation.ts'
+import { Store } from '../book/store.ts'
+import { PlacedFile } from '../system/durable.ts'
+import { Drain, type Drained } from './drain.ts'
+import type { Answer, BookState, Ready, Request, ThreadOptions } from './messages.ts'
+import { recover } from './recovery.ts'
+import { Upkeep } from './upkeep.ts'
+
+export interface BookkeeperParts {
+  /** Microseconds since 1970. */
+  readonly now: () => number
+  readonly random: Random
+  readonly onState: (state: BookState, freeBytes: number) => void
+  /** Answers come in this way, sooner or later, one for each request. */
+  readonly onAnswer: (id: number, answer: Answer) => void
+}
+
+export class Bookkeeper {
+  readonly ready: Ready
+  readonly #book: OpenedBook
+  readonly #parts: BookkeeperParts
+  readonly #keys: KeyStore
+  readonly #store: Store
+  readonly #marks = new JournalMarks()
+  readonly #disk: PlacedFile
+  readonly #drain: Drain
+  readonly #erasure: Erasure
+  readonly #upkeep: Upkeep
+  #forCommitted: { readonly id: number; readonly batch: number }[] = []
+  #forDeleted: number[] = []
+  #drained: number
+  #stopping: number | undefined
+
+  /** Opens and recovers the book: when this returns, it can be recorded into. */
+  constructor(options: ThreadOptions, parts: BookkeeperParts) {
+    this.#parts = parts
+    this.#book = openBook(options.directory)
+    const { db, files, origin, signer, head, clean } = this.#book
+    this.#keys = new KeyStore(this.#book.keys)
+    this.#store = new Store(db, origin, signer, head, { random: parts.random, keep: options.keepCheckpoint })
+    const recovered = recover(this.#book, this.#store, this.#keys, { ...options, now: parts.now })
+    this.#book.sidecar.write(this.#store.head.note)
+    this.#drained = recovered.lastBatch
+    this.#disk = new PlacedFile(journalPath(files))
+    this.#drain = new Drain(
+      new JournalTail(this.#disk, this.#marks, recovered.lastBatch),
+      this.#store,
+      JOURNAL_FILE,
+    )
+    this.#erasure = new Erasure(db, this.#keys)
+    const { disk, signingKeyMaxAgeMs } = options
+    this.#upkeep = new Upkeep({ ...parts, db, store: this.#store, files, disk, signingKeyMaxAgeMs })
+    this.ready = {
+      type: 'ready',
+      origin,
+      vkey: formatVkey(signer.vkey),
+      size: this.#store.head.size,
+      journalPath: journalPath(files),
+      lastBatch: recovered.lastBatch,
+      marks: this.#marks.buffer,
+      recovered: recovered.records,
+      closedAsUnknown: recovered.closedAsUnknown,
+      clean,
+    }
+  }
+
+  /** One round of work. `busy`: there may be more at once. `stopped`: everything is in the book and closed. */
+  turn(): 'busy' | 'idle' | 'stopped' {
+    const drained = this.#commit()
+    if (drained !== undefined) {
+      this.#drained = drained.batch
+      this.#keys.markClosed(drained.closed)
+      const done = this.#forCommitted.filter(({ batch }) => batch <= drained.batch)
+      this.#forCommitted = this.#forCommitted.filter(({ batch }) => batch > drained.batch)
+      for (const { id } of done) this.#parts.onAnswer(id, { size: drained.head.size })
+    }
+    const erasing = this.#erasure.step()
+    if (!erasing) for (const id of this.#forDeleted.splice(0)) this.#parts.onAnswer(id, undefined)
+    this.#book.sidecar.offer(this.#store.head.note, this.#parts.now() / 1000)
+    this.#upkeep.turn(drained !== undefined)
+    if (drained !== undefined || erasing) return 'busy'
+    if (this.#stopping === undefined) return 'idle'
+    this.#stop(this.#stopping)
+    return 'stopped'
+  }
+
+  handle(id: number, request: Request): void {
+    const answer = (value: Answer): void => this.#parts.onAnswer(id, value)
+    switch (request.type) {
+      case 'keys':
+        this.#keys.add(request.keys, this.#store.head.size)
+        answer(undefined)
+        break
+      case 'committed':
+        if (request.batch <= this.#drained) answer({ size: this.#store.head.size })
+        else this.#forCommitted.push({ id, batch: request.batch })
+        break
+      case 'rotate-signing-key':
+        answer({ vkey: rotateSigningKey(this.#book.files, this.#store, this.#parts.now()) })
+        break
+      case 'retention-point':
+        answer({ below: retentionPoint(this.#book.db, request.below, this.#store.head.size) })
+        break
+      case 'deleted':
+        this.#forDeleted.push(id)
+        break
+      case 'status': {
+        const { size, note: head } = this.#store.head
+        const undrained = this.#marks.written - this.#drained
+        answer({ origin: this.#book.origin, size, head, undrained, state: this.#upkeep.state })
+        break
+      }
+      case 'keys-not-under':
+        answer({ keys: this.#keys.wrappedOtherwise(request.kek, request.limit) })
+        break
+      case 'rewrapped':
+        this.#keys.rewrap(request.keys)
+        answer(undefined)
+        break
+      case 'stop':
+        this.#stopping = id
+        break
+    }
+  }
+
+  #commit(): Drained | undefined {
+    try {
+      return this.#drain.step()
+    } catch (error) {
+      // Full: the ballast's room is for what ends the running work in order. The same records are tried again.
+      const isFull = error instanceof Error && 'code' in error && error.code === 'SQLITE_FULL'
+      if (!isFull || !this.#upkeep.suspend()) throw error
+      return this.#drain.step()
+    }
+  }
+
+  #stop(id: number): void {
+    const { db, keys, sidecar } = this.#book
+    this.#store.append([], { keep: true })
+    sidecar.write(this.#store.head.note)
+    db.pragma('wal_checkpoint(TRUNCATE)')
+    keys.pragma('wal_checkpoint(TRUNCATE)')
+    this.#disk[Symbol.dispose]()
+    this.#book[Symbol.dispose]()
+    this.#parts.onAnswer(id, undefined)
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The journal's other end: takes whole batches, joins what belongs together, commits it to the book, and gives the
+ * journal its space back. Runs in the recorder's thread; SQLite's fsync is in nobody's way there.
+ */
+import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, type Batch, type JournalTail } from '../book/journal.ts'
+import type { Head, NewRecord, Store } from '../book/store.ts'
+import { joinRecords, readRecords } from './join.ts'
+
+export interface Drained {
+  readonly head: Head
+  /** Number of the last batch that is in the book. */
+  readonly batch: number
+  readonly records: number
+  /** Sessions whose close is among them. */
+  readonly closed: readonly string[]
+}
+
+export class Drain {
+  readonly #tail: JournalTail
+  readonly #store: Store
+  readonly #file: number
+  /** Read from the journal beyond what fitted into the last commit. */
+  #next: Batch | undefined
+  /** Read and joined, and not yet in the book: a commit that failed is tried with the same records. */
+  #pending: { readonly records: readonly NewRecord[]; readonly last: Batch } | undefined
+
+  constructor(tail: JournalTail, store: Store, file: number) {
+    this.#tail = tail
+    this.#store = store
+    this.#file = file
+  }
+
+  /** One commit of what is there, or nothing. When it throws, the same records are tried by the next call. */
+  step(): Drained | undefined {
+    this.#pending ??= this.#take()
+    if (this.#pending === undefined) return undefined
+    const { records, last } = this.#pending
+    const head = this.#store.append(records, { journal: { file: this.#file, batch: last.number } })
+    this.#pending = undefined
+    // Only now: the gate may write over the batches behind this mark.
+    this.#tail.free(last)
+    const closed = records.flatMap(({ members }) =>
+      members.kind === 'session.close' && members.sid !== undefined ? [members.sid] : [],
+    )
+    return { head, batch: last.number, records: records.length, closed }
+  }
+
+  #take(): { records: NewRecord[]; last: Batch } | undefined {
+    const drafts: ReturnType<typeof readRecords> = []
+    let last: Batch | undefined
+    let bytes = 0
+    for (;;) {
+      const batch = this.#next ?? this.#tail.next()
+      this.#next = undefined
+      if (batch === undefined) break
+      const records = readRecords(batch.bytes)
+      const full =
+        drafts.length + records.length > BATCH_ENTRIES_MAX || bytes + batch.bytes.length > BATCH_BYTES_MAX
+      if (last !== undefined && full) {
+        this.#next = batch
+        break
+      }
+      for (const record of records) drafts.push(record)
+      bytes += batch.bytes.length
+      last = batch
+    }
+    return last === undefined ? undefined : { records: joinRecords(drafts), last }
+  }
+}

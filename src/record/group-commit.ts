@@ -1,0 +1,165 @@
+/**
+ * One journal, many waiters: entries of all connections go into the open batch, one write a turn of the event loop
+ * hands them to the kernel, and one fdatasync at a time makes them durable for everybody who waits. Grouping
+ * follows by itself: whoever arrives while a sync runs is covered by the next.
+ */
+import { type Carried, type JournalDisk, JournalError, type JournalRing } from '../book/journal.ts'
+import type { Schedule } from '../system/schedule.ts'
+
+/** An appended entry's batch. Batches are written and synced in order, so the number tells how far it has got. */
+export type Mark = number
+
+export type Reach = 'written' | 'durable'
+
+/** What nobody waits for is durable after this at the latest, a sync included. */
+export const DURABLE_WITHIN_MS = 150
+/** Above this the reading of new requests pauses until the book has caught up. */
+export const BACKLOG_HIGH = 4 << 20
+export const BACKLOG_LOW = 1 << 20
+
+type Waiter = (error?: Error) => void
+interface Waiting {
+  readonly mark: Mark
+  readonly done: Waiter
+}
+
+export class GroupCommit {
+  readonly #ring: JournalRing
+  readonly #disk: JournalDisk
+  readonly #schedule: Schedule
+  readonly #onFailure: (error: Error) => void
+  #written: Mark
+  #durable: Mark
+  #forWritten: Waiting[] = []
+  #forDurable: Waiting[] = []
+  #flushing = false
+  #syncing = false
+  #late: (() => void) | undefined
+  #failure: Error | undefined
+
+  constructor(
+    ring: JournalRing,
+    parts: { disk: JournalDisk; schedule: Schedule; onFailure: (error: Error) => void },
+  ) {
+    this.#ring = ring
+    this.#disk = parts.disk
+    this.#schedule = parts.schedule
+    this.#onFailure = parts.onFailure
+    this.#written = ring.open - 1
+    this.#durable = this.#written
+  }
+
+  get backlog(): number {
+    return this.#ring.backlog
+  }
+
+  /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
+  append(members: string, carried: readonly Carried[]): Mark {
+    if (this.#failure !== undefined) throw this.#failure
+    let mark: Mark
+    try {
+      mark = this.#ring.append(members, carried)
+    } catch (cause) {
+      throw cause instanceof RangeError ? cause : this.#fail('write', cause)
+    }
+    if (!this.#flushing) {
+      this.#flushing = true
+      this.#schedule.soon(() => this.flush())
+    }
+    return mark
+  }
+
+  reached(mark: Mark, reach: Reach): boolean {
+    return mark <= (reach === 'written' ? this.#written : this.#durable)
+  }
+
+  /** Calls `done` once, when `mark` has got there or the journal has failed; at once where that is so already. */
+  when(mark: Mark, reach: Reach, done: Waiter): void {
+    if (this.reached(mark, reach)) done()
+    else if (this.#failure !== undefined) done(this.#failure)
+    else if (reach === 'written') this.#forWritten.push({ mark, done })
+    else {
+      this.#forDurable.push({ mark, done })
+      if (mark <= this.#written) this.#sync()
+    }
+  }
+
+  wait(mark: Mark, reach: Reach): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.when(mark, reach, (error) => (error === undefined ? resolve() : reject(error)))
+    })
+  }
+
+  /** Hands what was appended to the kernel, and starts a sync where somebody waits for one. */
+  flush(): void {
+    this.#flushing = false
+    if (this.#failure !== undefined || this.#ring.isEmpty) return
+    try {
+      this.#ring.write()
+    } catch (cause) {
+      this.#fail('write', cause)
+      return
+    }
+    this.#written = this.#ring.open - 1
+    const [ready, waiting] = split(this.#forWritten, this.#written)
+    this.#forWritten = waiting
+    for (const { done } of ready) done()
+    if (this.#forDurable.length > 0) this.#sync()
+    else this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#sync())
+  }
+
+  /** One fdatasync at a time; it covers what was written before it began, and is never tried again. */
+  #sync(): void {
+    if (this.#syncing || this.#failure !== undefined || this.#durable === this.#written) return
+    this.#syncing = true
+    this.#late?.()
+    this.#late = undefined
+    const target = this.#written
+    this.#disk.sync((error) => {
+      this.#syncing = false
+      if (this.#failure !== undefined) return
+      if (error !== null) {
+        this.#fail('sync', error)
+        return
+      }
+      this.#durable = target
+      this.#ring.durable = target
+      const [ready, waiting] = split(this.#forDurable, target)
+      this.#forDurable = waiting
+      for (const { done } of ready) done()
+      if (this.#forDurable.some(({ mark }) => mark <= this.#written)) this.#sync()
+      else if (target < this.#written) {
+        this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#sync())
+      }
+    })
+  }
+
+  /** Ends it from outside: the book behind the journal has failed. */
+  close(error: Error): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    this.#late?.()
+    const waiting = [...this.#forWritten, ...this.#forDurable]
+    this.#forWritten = []
+    this.#forDurable = []
+    for (const { done } of waiting) done(error)
+  }
+
+  #fail(code: JournalError['code'], cause: unknown): Error {
+    const failure =
+      cause instanceof JournalError
+        ? cause
+        : new JournalError(code, `the journal's ${code} failed: ${String(cause)}`, { cause })
+    this.close(failure)
+    this.#onFailure(failure)
+    return failure
+  }
+}
+
+/** Who is there, and who still waits; both in the order they came. Called before anybody is told, since they may ask again. */
+function split(waiting: readonly Waiting[], reached: Mark): [Waiting[], Waiting[]] {
+  const ready: Waiting[] = []
+  const left: Waiting[] = []
+  for (const one of waiting) (one.mark <= reached ? ready : left).push(one)
+  return [ready, left]
+}

@@ -1,0 +1,249 @@
+/**
+ * The one way into the book. A gate opens a session, records what happens in it, and asks how far a record has got;
+ * everything else (sealing, the journal, the thread behind it) is in here. Order of effects when a session opens:
+ * its key is made, wrapped, durable in keys.db, and only then is its opening leaf appended.
+ */
+import assert from 'node:assert/strict'
+import { JournalMarks, JournalRing } from '../book/journal.ts'
+import type { Kek } from '../book/keys.ts'
+import { DataKey, type Random } from '../book/payload.ts'
+import { PlacedFile } from '../system/durable.ts'
+import type { Schedule } from '../system/schedule.ts'
+import type { Durability } from './barrier.ts'
+import { BACKLOG_HIGH, BACKLOG_LOW, GroupCommit, type Mark, type Reach } from './group-commit.ts'
+import type { BookState, BookStatus, Ready, ThreadOptions } from './messages.ts'
+import { RecordedSession } from './session.ts'
+import { RecorderThread } from './thread-client.ts'
+
+/** Destroying the gateway session's key costs at most this much of refused logins, alerts and the like. */
+export const GATEWAY_SESSION_MS = 24 * 3600 * 1000
+const CUT_CHUNKS_EVERY_MS = 250
+const LOOK_FOR_RELIEF_MS = 5
+const SID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
+const SID_CHARACTERS = 16
+
+export interface RecorderOptions extends ThreadOptions {
+  readonly kek: Kek
+  /** Compressing a payload shows something about its text through its length; it can be switched off. */
+  readonly compress: boolean
+}
+
+export interface RecorderParts {
+  /** Microseconds since 1970. */
+  readonly now: () => number
+  readonly random: Random
+  readonly schedule: Schedule
+  readonly onState: (state: BookState, freeBytes: number) => void
+  /** The journal or the store has failed: nothing more is acknowledged, to anybody. Called once. */
+  readonly onFailure: (error: Error) => void
+}
+
+export interface SessionStart {
+  readonly act: 'gateway' | 'pg' | 'mysql' | 'ssh' | 'web'
+  readonly mode: Durability
+  /** The person's pseudonym. */
+  readonly sub?: string
+  readonly target?: string
+  /** Client address, port, names, software: JSON. Payload 0 of every user's session. */
+  readonly who?: Uint8Array
+}
+
+/** No new work is taken: the disk is nearly full, or the store has failed. */
+export class RecorderClosedError extends Error {
+  override readonly name = 'RecorderClosedError'
+}
+
+export class Recorder {
+  readonly origin: string
+  /** What the opening of the book found. */
+  readonly opened: Ready
+  readonly #options: RecorderOptions
+  readonly #parts: RecorderParts
+  readonly #thread: RecorderThread
+  readonly #disk: PlacedFile
+  readonly #ring: JournalRing
+  readonly #log: GroupCommit
+  readonly #open = new Map<string, RecordedSession>()
+  readonly #filling = new Set<RecordedSession>()
+  #gateway: RecordedSession | undefined
+  #renewal: (() => void) | undefined
+  #state: BookState = 'open'
+  #failure: Error | undefined
+
+  private constructor(options: RecorderOptions, parts: RecorderParts, thread: RecorderThread, ready: Ready) {
+    this.#options = options
+    this.#parts = parts
+    this.#thread = thread
+    this.opened = ready
+    this.origin = ready.origin
+    this.#disk = new PlacedFile(ready.journalPath)
+    this.#ring = new JournalRing(this.#disk, new JournalMarks(ready.marks), ready.lastBatch)
+    this.#log = new GroupCommit(this.#ring, {
+      disk: this.#disk,
+      schedule: parts.schedule,
+      onFailure: (error) => this.#fail(error),
+    })
+  }
+
+  /** Opens and recovers the book, then opens the gateway's own session. */
+  static async start(options: RecorderOptions, parts: RecorderParts): Promise<Recorder> {
+    const { kek: _, compress: __, ...forThread } = options
+    const { thread, ready } = await RecorderThread.start(forThread)
+    const recorder = new Recorder(options, parts, thread, ready)
+    thread.listen({
+      onState: (state, freeBytes) => {
+        recorder.#state = state
+        parts.onState(state, freeBytes)
+      },
+      onFailure: (error) => recorder.#fail(error),
+    })
+    await recorder.#renewGateway()
+    return recorder
+  }
+
+  /** What belongs to no user's session is recorded in the gateway's own. */
+  get gateway(): RecordedSession {
+    assert(this.#gateway !== undefined, 'the gateway session is open while the recorder is')
+    return this.#gateway
+  }
+
+  get state(): BookState | 'failed' {
+    return this.#failure === undefined ? this.#state : 'failed'
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  isOpen(sid: string): boolean {
+    return this.#open.has(sid)
+  }
+
+  /** Opens a session: when this resolves its opening leaf is appended, and its key is durable. */
+  async open(start: SessionStart): Promise<RecordedSession> {
+    if (this.#failure !== undefined)
+      throw new RecorderClosedError('the book cannot be written', { cause: this.#failure })
+    if (this.#state === 'suspended') throw new RecorderClosedError("the book's disk is nearly full")
+    const sid = newSid(this.#parts.random)
+    const key = new DataKey(this.origin, sid, this.#parts.random)
+    const wrapped = key.wrap((bytes) => this.#options.kek.wrap(this.origin, sid, bytes, this.#parts.random))
+    await this.#thread.ask({ type: 'keys', keys: [wrapped] })
+    const session = new RecordedSession(start.mode, {
+      key,
+      log: this.#log,
+      now: this.#parts.now,
+      compress: this.#options.compress,
+      onClosed: (closed) => this.#open.delete(closed.sid),
+      onFilling: (filling) => this.#cutLater(filling),
+    })
+    this.#open.set(sid, session)
+    const { act, sub, target: tgt, who } = start
+    const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
+    session.append({ kind: 'session.open', act, com: key.commitment, sub, tgt }, payloads)
+    return session
+  }
+
+  reached(mark: Mark, reach: Reach): boolean {
+    return this.#log.reached(mark, reach)
+  }
+
+  /** The hot path's form of `wait`: no promise is made. */
+  when(mark: Mark, reach: Reach, done: (error?: Error) => void): void {
+    this.#log.when(mark, reach, done)
+  }
+
+  wait(mark: Mark, reach: Reach): Promise<void> {
+    return this.#log.wait(mark, reach)
+  }
+
+  /** Resolves when the record is committed to the book; `size` is the book's size then, so its index is below. */
+  async committed(mark: Mark): Promise<{ size: number }> {
+    await this.#log.wait(mark, 'written')
+    return this.#thread.ask({ type: 'committed', batch: mark })
+  }
+
+  /** Whether the book is behind: whoever reads requests stops reading until `relieved` resolves. */
+  get congested(): boolean {
+    return this.#log.backlog > BACKLOG_HIGH
+  }
+
+  relieved(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#failure !== undefined || this.#log.backlog <= BACKLOG_LOW) resolve()
+        else this.#parts.schedule.after(LOOK_FOR_RELIEF_MS, look)
+      }
+      look()
+    })
+  }
+
+  status(): Promise<BookStatus> {
+    return this.#thread.ask({ type: 'status' })
+  }
+
+  /** For src/record/administration.ts: what changes the book itself rather than adding to it. */
+  get thread(): RecorderThread {
+    return this.#thread
+  }
+
+  /** Writes zeros over the journal's free space, a piece a turn: what was erased must not live on there. */
+  async scrubJournal(): Promise<void> {
+    let next: number | undefined = 0
+    while (next !== undefined) {
+      next = this.#ring.scrub(next)
+      await new Promise<void>((resolve) => this.#parts.schedule.soon(resolve))
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#disk.sync((error) => (error === null ? resolve() : reject(error)))
+    })
+  }
+
+  /** Closes what is open, lets everything reach the book, and ends the thread. */
+  async stop(): Promise<void> {
+    this.#renewal?.()
+    if (this.#failure === undefined) {
+      const users = [...this.#open.values()].filter((session) => session !== this.#gateway)
+      for (const session of users) session.close('stop')
+      const last = this.#gateway?.close('stop')
+      if (last !== undefined) await this.#log.wait(last, 'durable')
+    }
+    await this.#thread.stop()
+    this.#disk[Symbol.dispose]()
+  }
+
+  async #renewGateway(): Promise<void> {
+    const old = this.#gateway
+    this.#gateway = await this.open({ act: 'gateway', mode: 'standard' })
+    old?.close('renew')
+    this.#renewal = this.#parts.schedule.after(GATEWAY_SESSION_MS, () => {
+      this.#renewGateway().catch((error: unknown) =>
+        this.#fail(error instanceof Error ? error : new Error(String(error))),
+      )
+    })
+  }
+
+  #cutLater(session: RecordedSession): void {
+    if (this.#filling.size === 0) this.#parts.schedule.after(CUT_CHUNKS_EVERY_MS, () => this.#cutChunks())
+    this.#filling.add(session)
+  }
+
+  #cutChunks(): void {
+    for (const session of [...this.#filling]) {
+      const done = session.closed || this.#failure !== undefined || !session.cutOldChunks()
+      if (done) this.#filling.delete(session)
+    }
+    if (this.#filling.size > 0) this.#parts.schedule.after(CUT_CHUNKS_EVERY_MS, () => this.#cutChunks())
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    this.#log.close(error)
+    this.#parts.onFailure(error)
+  }
+}
+
+/** 80 random bits. */
+function newSid(random: Random): string {
+  return Array.from(random(SID_CHARACTERS), (byte) => SID_ALPHABET[byte % 32]).join('')
+}

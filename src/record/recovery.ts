@@ -1,0 +1,179 @@
+/**
+ * What happens between opening a book and taking the first record, in this order: the journal is judged and
+ * drained, sessions without a beginning lose their keys, `boot` is written, and what was left open is closed as
+ * unknown. Nothing is encrypted for an earlier session: its key died with its process.
+ */
+import { existsSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { BookError } from '../book/database.ts'
+import { JOURNAL_FILE, journalPath } from '../book/files.ts'
+import type { Leaf, Members } from '../book/format.ts'
+import {
+  BATCH_ENTRIES_MAX,
+  type Batch,
+  JOURNAL_BYTES_MAX,
+  type Judgement,
+  judgeJournal,
+} from '../book/journal.ts'
+import type { KeyStore } from '../book/keys.ts'
+import type { OpenedBook } from '../book/open.ts'
+import { readLeaves } from '../book/reader.ts'
+import type { NewRecord, Store } from '../book/store.ts'
+import { preallocate } from '../system/durable.ts'
+import { joinRecords, readRecords } from './join.ts'
+
+export interface Recovered {
+  /** Highest number ever used in the journal: the next batch goes behind it. */
+  readonly lastBatch: number
+  /** Records taken from the journal. */
+  readonly records: number
+  readonly closedAsUnknown: number
+}
+
+export interface RecoveryOptions {
+  readonly release: string
+  readonly acceptJournalLoss: boolean
+  /** Microseconds since 1970. */
+  readonly now: () => number
+}
+
+interface JournalRow {
+  file: number
+  size: number
+  batch: number
+}
+
+export function recover(book: OpenedBook, store: Store, keys: KeyStore, options: RecoveryOptions): Recovered {
+  const row = book.db.prepare('SELECT file, size, batch FROM journal WHERE file = ?').get(JOURNAL_FILE) as
+    | JournalRow
+    | undefined
+  if (row === undefined) throw new BookError('damaged', `${book.files.book} names no journal`)
+  const before = store.head
+  const { judgement, loss } = judge(book, row)
+  if (loss !== undefined && !options.acceptJournalLoss) {
+    throw new BookError(
+      'journal-loss',
+      `${loss}. \`gatebook serve --accept-journal-loss\` goes on without them`,
+    )
+  }
+  const records = drainJudged(store, row.file, judgement.batches)
+  store.append([], { journal: { file: row.file, batch: judgement.highest } })
+  if (loss !== undefined) replaceJournal(book, row, options.now())
+
+  const open = findOpen(book, keys)
+  const dangling = closings(open, options.now())
+  const boot: Members = {
+    kind: 'boot',
+    ts: options.now(),
+    rel: options.release,
+    clean: book.clean && records === 0,
+    ops: dangling.operations,
+    recovered: records,
+  }
+  const gap: Members = { kind: 'gap', ts: options.now(), from: before.ts, to: options.now(), why: 'journal' }
+  append(store, loss === undefined ? [boot, ...dangling.members] : [boot, gap, ...dangling.members])
+  keys.markClosed([...open.keys()])
+  return { lastBatch: judgement.highest, records, closedAsUnknown: dangling.operations }
+}
+
+/** A missing or shortened file, or a hole below what was known durable, is loss and never a torn tail. */
+function judge(book: OpenedBook, row: JournalRow): { judgement: Judgement; loss: string | undefined } {
+  const path = journalPath(book.files, row.file)
+  const nothing: Judgement = { batches: [], missing: [], highest: row.batch }
+  if (!existsSync(path)) return { judgement: nothing, loss: `${path} is missing` }
+  const { size } = statSync(path)
+  if (size !== row.size || size > JOURNAL_BYTES_MAX) {
+    return { judgement: nothing, loss: `${path} has ${size} bytes where ${row.size} belong` }
+  }
+  const judgement = judgeJournal(readFileSync(path), row.batch)
+  const [first] = judgement.missing
+  const last = judgement.missing.at(-1)
+  const loss =
+    first === undefined ? undefined : `${path}: batches ${first} to ${last} were durable and are damaged`
+  return { judgement, loss }
+}
+
+/** The damaged file is kept aside as evidence; its successor goes on counting behind it. */
+function replaceJournal(book: OpenedBook, row: JournalRow, now: number): void {
+  const path = journalPath(book.files, row.file)
+  if (existsSync(path)) renameSync(path, `${path}.lost-${now}`)
+  preallocate(path, row.size)
+}
+
+function drainJudged(store: Store, file: number, batches: readonly Batch[]): number {
+  let records = 0
+  let drafts: ReturnType<typeof readRecords> = []
+  const commit = (batch: number): void => {
+    const joined = joinRecords(drafts)
+    store.append(joined, { journal: { file, batch } })
+    records += joined.length
+    drafts = []
+  }
+  batches.forEach(({ number, bytes }, k) => {
+    drafts.push(...readRecords(bytes))
+    const next = batches[k + 1]
+    const room = next === undefined ? -1 : BATCH_ENTRIES_MAX - drafts.length - readRecords(next.bytes).length
+    if (room < 0) commit(number)
+  })
+  return records
+}
+
+interface OpenSession {
+  readonly operations: Map<number, { parts: number }>
+}
+
+/** Sessions without a close, with their open operations, found from the smallest place where one can begin. */
+function findOpen(book: OpenedBook, keys: KeyStore): Map<string, OpenSession> {
+  const rows = keys.unclosed()
+  const wanted = new Set(rows.map(({ sid }) => sid))
+  const open = new Map<string, OpenSession>()
+  const closed: string[] = []
+  const [first] = rows
+  if (first !== undefined) {
+    for (const leaf of readLeaves(book.db, first.floor)) {
+      if (leaf.sid === undefined || !wanted.has(leaf.sid)) continue
+      if (leaf.kind === 'session.close') {
+        open.delete(leaf.sid)
+        closed.push(leaf.sid)
+      } else follow(open, leaf.sid, leaf)
+    }
+  }
+  keys.markClosed(closed)
+  const seen = new Set([...closed, ...open.keys()])
+  // Made for a session whose opening never reached the journal: nothing was sealed under them.
+  keys.remove(rows.map(({ sid }) => sid).filter((sid) => !seen.has(sid)))
+  return open
+}
+
+function follow(open: Map<string, OpenSession>, sid: string, { kind, op }: Leaf): void {
+  if (kind === 'session.open') open.set(sid, { operations: new Map() })
+  const operations = open.get(sid)?.operations
+  if (operations === undefined || op === undefined) return
+  if (kind === 'op.begin') operations.set(op, { parts: 0 })
+  else if (kind === 'op.end') operations.delete(op)
+  else if (kind === 'data') {
+    const operation = operations.get(op)
+    if (operation !== undefined) operation.parts++
+  }
+}
+
+function closings(open: Map<string, OpenSession>, ts: number): { members: Members[]; operations: number } {
+  const members: Members[] = []
+  let count = 0
+  for (const [sid, { operations }] of open) {
+    for (const [op, { parts }] of operations) {
+      members.push({ kind: 'op.end', ts, sid, op, out: 'unknown', parts: parts === 0 ? undefined : parts })
+      count++
+    }
+    members.push({ kind: 'session.close', ts, sid, why: 'crash' })
+  }
+  return { members, operations: count }
+}
+
+function append(store: Store, members: readonly Members[]): void {
+  for (let at = 0; at < members.length; at += BATCH_ENTRIES_MAX) {
+    const records = members
+      .slice(at, at + BATCH_ENTRIES_MAX)
+      .map((one): NewRecord => ({ members: one, payloads: [] }))
+    store.append(records)
+  }
+}

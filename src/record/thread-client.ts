@@ -1,0 +1,123 @@
+/** The gate's end of the recorder's thread: requests with answers, and what the thread tells by itself. */
+import { Worker } from 'node:worker_threads'
+import type { Answers, BookState, Ready, Request, Said, ThreadOptions, ToGate, ToThread } from './messages.ts'
+
+/** The recorder's thread has ended, or its store has failed: nothing is recorded any more. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly code: string
+
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+interface Pending {
+  readonly resolve: (answer: never) => void
+  readonly reject: (error: Error) => void
+}
+
+export interface ThreadListener {
+  readonly onState: (state: BookState, freeBytes: number) => void
+  readonly onFailure: (error: StoreError) => void
+}
+
+export class RecorderThread {
+  readonly #worker: Worker
+  readonly #pending = new Map<number, Pending>()
+  #listener: ThreadListener | undefined
+  #told: Extract<Said, { type: 'state' }> | undefined
+  #nextId = 1
+  #failure: StoreError | undefined
+  #stopped = false
+
+  private constructor(worker: Worker) {
+    this.#worker = worker
+  }
+
+  /** Starts the thread; resolves when the book is open and recovered, rejects with the reason when it is not. */
+  static start(options: ThreadOptions): Promise<{ thread: RecorderThread; ready: Ready }> {
+    const source = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
+    const worker = new Worker(new URL(source, import.meta.url), { workerData: options })
+    const thread = new RecorderThread(worker)
+    return new Promise((resolve, reject) => {
+      let isReady = false
+      worker.on('message', (message: ToGate) => {
+        if (message.type === 'ready') {
+          isReady = true
+          resolve({ thread, ready: message })
+        } else if (message.type === 'failed' && !isReady) {
+          reject(new StoreError(message.code, message.message))
+          thread.#stopped = true
+          void worker.terminate()
+        } else thread.#receive(message)
+      })
+      worker.on('error', (error: unknown) => {
+        reject(error)
+        thread.#fail(new StoreError('thread', `the recorder's thread failed: ${String(error)}`))
+      })
+      worker.on('exit', (code) => {
+        if (!thread.#stopped) thread.#fail(new StoreError('thread', `the recorder's thread ended (${code})`))
+      })
+    })
+  }
+
+  /** From here on, and at once for what the thread has told already. */
+  listen(listener: ThreadListener): void {
+    this.#listener = listener
+    if (this.#told !== undefined) listener.onState(this.#told.state, this.#told.freeBytes)
+    if (this.#failure !== undefined) listener.onFailure(this.#failure)
+  }
+
+  ask<T extends Request['type']>(request: Extract<Request, { type: T }>): Promise<Answers[T]> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject })
+      this.#worker.postMessage({ id, request } satisfies ToThread)
+    })
+  }
+
+  /** Lets the thread drain, close its files and end. */
+  async stop(): Promise<void> {
+    const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
+    if (this.#failure === undefined) {
+      await this.ask({ type: 'stop' })
+      this.#stopped = true
+    } else {
+      this.#stopped = true
+      void this.#worker.terminate()
+    }
+    await ended
+  }
+
+  #receive(message: Said): void {
+    switch (message.type) {
+      case 'answer':
+        this.#take(message.id)?.resolve(message.answer as never)
+        return
+      case 'state':
+        this.#told = message
+        this.#listener?.onState(message.state, message.freeBytes)
+        return
+      case 'failed':
+        this.#fail(new StoreError(message.code, message.message))
+        return
+    }
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    return pending
+  }
+
+  #fail(error: StoreError): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+    this.#listener?.onFailure(error)
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * The recorder's thread: all of SQLite, and all of its waiting for the disk, happens here. It polls the journal:
+ * to be woken for each record would cost the gate more than the record does.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { microseconds } from '../system/microseconds.ts'
+import { Bookkeeper } from './bookkeeper.ts'
+import type { ThreadOptions, ToGate, ToThread } from './messages.ts'
+import { systemRandom } from './random.ts'
+
+/** Between two looks at the journal when nothing is behind. The book follows well within 200 ms. */
+const POLL_MS = 10
+
+const gate = parentPort
+if (gate === null) throw new Error('thread.ts runs as a worker')
+const tell = (message: ToGate): void => gate.postMessage(message)
+
+/** A failed store acknowledges nothing more and tries nothing again: the gate ends what runs, then the process. */
+function guarded(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'store'
+    tell({ type: 'failed', code, message: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+guarded(() => {
+  const keeper = new Bookkeeper(workerData as ThreadOptions, {
+    now: microseconds,
+    random: systemRandom(),
+    onState: (state, freeBytes) => tell({ type: 'state', state, freeBytes }),
+    onAnswer: (id, answer) => tell({ type: 'answer', id, answer }),
+  })
+  tell(keeper.ready)
+  gate.on('message', ({ id, request }: ToThread) => guarded(() => keeper.handle(id, request)))
+
+  const turn = (): void => {
+    const state = keeper.turn()
+    if (state === 'stopped') gate.close()
+    else if (state === 'busy') setImmediate(guarded, turn)
+    else setTimeout(guarded, POLL_MS, turn)
+  }
+  turn()
+})

@@ -1,0 +1,126 @@
+/** What the recorder's thread does beside draining: says that it is alive, keeps the WAL short, watches the disk. */
+import { existsSync, statfsSync, statSync } from 'node:fs'
+import { makeBallast } from '../book/create.ts'
+import type { BookFiles } from '../book/files.ts'
+import type { OpenedBook } from '../book/open.ts'
+import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
+import type { Store } from '../book/store.ts'
+import { removeFileDurably } from '../system/durable.ts'
+import type { BookState, DiskPolicy } from './messages.ts'
+
+export const HEARTBEAT_US = 60_000_000
+const WAL_PASSIVE_BYTES = 16 << 20
+const WAL_TRUNCATE_BYTES = 64 << 20
+const IDLE_BEFORE_TRUNCATE_MS = 1000
+const LOOK_EVERY_MS = 1000
+
+export interface UpkeepParts {
+  readonly db: OpenedBook['db']
+  readonly store: Store
+  readonly files: BookFiles
+  readonly disk: DiskPolicy
+  readonly signingKeyMaxAgeMs: number
+  /** Microseconds since 1970. */
+  readonly now: () => number
+  readonly onState: (state: BookState, freeBytes: number) => void
+}
+
+export class Upkeep {
+  readonly #parts: UpkeepParts
+  #state: BookState = 'open'
+  #lookedAt = 0
+  #lastWork = 0
+  #truncated = true
+
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts
+    this.#lastWork = parts.now()
+  }
+
+  get state(): BookState {
+    return this.#state
+  }
+
+  /** After each turn of the drain. */
+  turn(worked: boolean): void {
+    const now = this.#parts.now()
+    if (worked) {
+      this.#lastWork = now
+      this.#truncated = false
+    }
+    if (now - this.#lookedAt < LOOK_EVERY_MS * 1000) return
+    this.#lookedAt = now
+    this.#shortenLog(now)
+    this.#watchDisk()
+    const { files, store, signingKeyMaxAgeMs } = this.#parts
+    if (signingKeyIsDue(files, signingKeyMaxAgeMs, now / 1000)) rotateSigningKey(files, store, now)
+    if (now - store.head.ts >= HEARTBEAT_US) {
+      store.append([{ members: { kind: 'heartbeat', ts: now }, payloads: [] }])
+    }
+  }
+
+  /** The disk is full: the ballast makes room for the records that close what runs. False: it is used up. */
+  suspend(): boolean {
+    const { files, store, now } = this.#parts
+    if (!existsSync(files.ballast)) return false
+    removeFileDurably(files.ballast)
+    this.#enter('suspended')
+    store.append([{ members: { kind: 'suspend', ts: now(), why: 'disk' }, payloads: [] }])
+    return true
+  }
+
+  /** A busy reader is no error: the next look tries again. */
+  #shortenLog(now: number): void {
+    const { db, files } = this.#parts
+    const log = `${files.book}-wal`
+    const bytes = existsSync(log) ? statSync(log).size : 0
+    const idle = now - this.#lastWork >= IDLE_BEFORE_TRUNCATE_MS * 1000
+    if (bytes >= WAL_TRUNCATE_BYTES || (idle && !this.#truncated)) {
+      db.pragma('wal_checkpoint(TRUNCATE)')
+      this.#truncated = true
+    } else if (bytes >= WAL_PASSIVE_BYTES) {
+      db.pragma('wal_checkpoint(PASSIVE)')
+    }
+  }
+
+  #watchDisk(): void {
+    const { disk, files } = this.#parts
+    const { bavail, blocks, bsize } = statfsSync(files.directory)
+    const free = bavail * bsize
+    const share = bavail / blocks
+    const tight = share < disk.closeShare || free < disk.closeBytes
+    if (this.#state === 'suspended') {
+      if (tight || !this.#refillBallast()) return
+      const { store, now } = this.#parts
+      store.append([{ members: { kind: 'resume', ts: now(), why: 'disk' }, payloads: [] }])
+      this.#enter(share < disk.warnShare ? 'low' : 'open')
+    } else if (tight) {
+      const { store, now } = this.#parts
+      store.append([{ members: { kind: 'suspend', ts: now(), why: 'disk' }, payloads: [] }])
+      this.#enter('suspended')
+    } else {
+      this.#enter(share < disk.warnShare ? 'low' : 'open')
+    }
+  }
+
+  /** Work is taken again only when the next full disk can be closed in order, too. */
+  #refillBallast(): boolean {
+    const { files, disk } = this.#parts
+    if (existsSync(files.ballast)) return true
+    try {
+      makeBallast(files, disk.ballastBytes)
+      return true
+    } catch (error) {
+      if (existsSync(files.ballast)) removeFileDurably(files.ballast)
+      if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return false
+      throw error
+    }
+  }
+
+  #enter(state: BookState): void {
+    if (state === this.#state) return
+    this.#state = state
+    const { bavail, bsize } = statfsSync(this.#parts.files.directory)
+    this.#parts.onState(state, bavail * bsize)
+  }
+}
