@@ -23,7 +23,7 @@ const RULES: Record<string, Rule> = {
   'protocols/ssh/': { ours: [], outside: ['node:crypto'] },
   'protocols/ssh/host.ts': { ours: [], outside: ['node:crypto', 'node:stream', 'ssh2'] },
   'src/system/': { ours: [], outside: 'any node' },
-  'src/config/': { ours: [], outside: ['yaml', 'zod', 'node:fs', 'node:path'] },
+  'src/config/': { ours: ['protocols/statement-facts.ts'], outside: ['yaml', 'zod', 'node:path'] },
   'src/book/': {
     ours: ['src/system/'],
     outside: ['better-sqlite3', 'node:crypto', 'node:zlib', 'node:fs', 'node:path'],
@@ -33,7 +33,7 @@ const RULES: Record<string, Rule> = {
     outside: ['node:crypto'],
   },
   'src/access/': {
-    ours: ['src/config/', 'src/system/'],
+    ours: ['src/config/', 'src/system/', 'protocols/statement-facts.ts'],
     outside: ['better-sqlite3', 'node:crypto'],
   },
   'src/record/': {

@@ -1,0 +1,27 @@
+/** Time, as an argument: whoever needs it is handed a Clock, and tests hand in one that they move themselves. */
+export interface Clock {
+  /** Milliseconds since 1970 UTC, as the machine has it: it may jump, so it dates things and measures nothing. */
+  now(): number
+  /** The same in microseconds, as the book dates its records. */
+  nowMicros(): number
+  /** Milliseconds from an arbitrary start, never going back: for durations and limits. */
+  steady(): number
+  /** Runs `act` once, unless the timer is disposed of before. It does not keep the process alive. */
+  after(ms: number, act: () => void): Disposable
+}
+
+/** Node fires a longer timer at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  // Node reads the machine's time in milliseconds; finer clocks of its drift from it.
+  nowMicros: () => Date.now() * 1000,
+  steady: () => performance.now(),
+  after(ms, act) {
+    if (ms > TIMER_MS_MAX) throw new RangeError(`a timer of ${ms} ms`)
+    const timer = setTimeout(act, ms)
+    timer.unref()
+    return timer
+  },
+}

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { systemClock } from '../../../src/system/clock.ts'
+
+test('the two readings of the machine’s time agree', () => {
+  const before = systemClock.now()
+  const micros = systemClock.nowMicros()
+  expect(Number.isSafeInteger(micros)).toBe(true)
+  expect(Math.floor(micros / 1000)).toBeGreaterThanOrEqual(before)
+  expect(Math.floor(micros / 1000)).toBeLessThanOrEqual(systemClock.now())
+})
+
+test('a timer runs once, and not at all when it was disposed of', async () => {
+  const ran: string[] = []
+  systemClock.after(2, () => ran.push('kept'))
+  systemClock.after(1, () => ran.push('dropped'))[Symbol.dispose]()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(ran).toEqual(['kept'])
+})
+
+test('a timer beyond the reach of Node is refused instead of running at once', () => {
+  expect(() => systemClock.after(2 ** 31, () => {})).toThrow('a timer of 2147483648 ms')
+})
