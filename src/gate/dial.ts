@@ -1,0 +1,25 @@
+/** Opens the connection to a target. Called with a Grant's target only, after the person is known and allowed. */
+import { connect, type Socket } from 'node:net'
+
+export const DIAL_MS_MAX = 10_000
+const KEEP_ALIVE_MS = 60_000
+
+export function dial(address: { readonly host: string; readonly port: number }, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, allowHalfOpen: true })
+    const failed = (error: Error): void => {
+      socket.destroy()
+      reject(error)
+    }
+    const late = (): void => failed(new Error(`no answer from ${address.host}:${address.port}`))
+    socket.setTimeout(DIAL_MS_MAX, late)
+    signal.addEventListener('abort', late, { once: true })
+    socket.once('error', failed)
+    socket.once('connect', () => {
+      socket.setTimeout(0)
+      signal.removeEventListener('abort', late)
+      socket.off('error', failed)
+      resolve(socket)
+    })
+  })
+}

@@ -1,0 +1,78 @@
+/** Moving a plain socket to TLS, in either role, and what the handshake showed. */
+import type { Socket } from 'node:net'
+import { connect, type SecureContext, TLSSocket } from 'node:tls'
+import type { TlsFacts } from '../../protocols/conversation.ts'
+import type { Upgrade } from './converse.ts'
+
+/** What this gateway shows to clients; replaced as a whole when certificates are renewed. */
+export interface ServerTls {
+  readonly context: SecureContext
+  /** Whether client certificates are asked for; one that does not verify counts as none. */
+  readonly clientCertificates: boolean
+}
+
+/** How a target's certificate is judged. */
+export interface TargetTls {
+  readonly mode: 'verify-full' | 'verify-ca' | 'require'
+  readonly host: string
+  readonly ca: readonly string[] | undefined
+}
+
+export function serverUpgrade({ context, clientCertificates }: ServerTls): Upgrade {
+  return (plain, alpn) => {
+    const socket = new TLSSocket(plain, {
+      isServer: true,
+      secureContext: context,
+      requestCert: clientCertificates,
+      rejectUnauthorized: false,
+      ...(alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}),
+    })
+    return handshake(socket, 'secure', plain)
+  }
+}
+
+export function targetUpgrade({ mode, host, ca }: TargetTls): Upgrade {
+  return (plain, alpn) => {
+    const socket = connect({
+      socket: plain,
+      host,
+      // A name only: an address is no server name, and is judged by the certificate all the same.
+      ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }),
+      ...(ca === undefined ? {} : { ca: [...ca] }),
+      ...(alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}),
+      rejectUnauthorized: mode !== 'require',
+      ...(mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
+    })
+    return handshake(socket, 'secureConnect', plain)
+  }
+}
+
+function handshake(
+  socket: TLSSocket,
+  done: 'secure' | 'secureConnect',
+  plain: Socket,
+): Promise<{ socket: TLSSocket; facts: TlsFacts }> {
+  return new Promise((resolve, reject) => {
+    const failed = (error?: Error): void => {
+      socket.destroy()
+      plain.destroy()
+      reject(error ?? new Error('the connection was closed during the TLS handshake'))
+    }
+    const closed = (): void => failed()
+    socket.once('error', failed).once('close', closed)
+    socket.once(done, () => {
+      socket.off('error', failed).off('close', closed)
+      resolve({ socket, facts: factsOf(socket) })
+    })
+  })
+}
+
+function factsOf(socket: TLSSocket): TlsFacts {
+  const own = socket.getCertificate()
+  const peer = socket.getPeerCertificate()
+  return {
+    protocol: typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined,
+    ownCertificate: own !== null && 'raw' in own ? own.raw : undefined,
+    peerCertificate: socket.authorized && 'raw' in peer ? peer.raw : undefined,
+  }
+}
