@@ -4,7 +4,8 @@
  * on an array) owns the bytes, the time limit and the order of effects:
  *
  * - `read` answers with exactly `length` bytes, in order. What was not read is left for whoever comes next.
- * - `send` is written in order, before the next `read` is waited for.
+ * - `send` is written in order, before the next `read` is waited for. A `quiet` one first demands that no bytes
+ *   are pending: the peer has to wait for this answer before it says more.
  * - `start-tls` first demands that no plain bytes are pending (they would be accepted in clear behind the
  *   request: CVE-2021-23214), then stops reading in clear, writes `reply`, and only then lets TLS begin.
  *   It answers with what the TLS handshake showed.
@@ -25,7 +26,7 @@ export interface TlsFacts {
 
 export type Want<Question = never> =
   | { readonly type: 'read'; readonly length: number }
-  | { readonly type: 'send'; readonly bytes: Uint8Array }
+  | { readonly type: 'send'; readonly bytes: Uint8Array; readonly quiet?: boolean }
   | { readonly type: 'start-tls'; readonly reply: Uint8Array; readonly alpn: readonly string[] }
   | { readonly type: 'ask'; readonly question: Question }
 
@@ -49,7 +50,7 @@ export function* send(bytes: Uint8Array): Conversation<void> {
 const NOTHING = new Uint8Array(0)
 
 /** Upgrades to TLS after `reply`, which may be empty. */
-export function* startTls(reply = NOTHING, alpn: readonly string[] = []): Conversation<TlsFacts> {
+export function* startTls(reply: Uint8Array = NOTHING, alpn: readonly string[] = []): Conversation<TlsFacts> {
   const facts = yield { type: 'start-tls', reply, alpn }
   return facts as TlsFacts
 }
