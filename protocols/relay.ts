@@ -76,4 +76,9 @@ export interface Relay {
   stop(refusal: Refusal): readonly Step[]
   /** Whether no operation is under way: a draining gateway closes here. */
   readonly idle: boolean
+  /**
+   * Whether the client has to wait: the pump reads no more from it until a later call has made this false. What it
+   * hands over all the same is kept, not refused. A relay that bounds what is unanswered in another way has none.
+   */
+  readonly full?: boolean
 }

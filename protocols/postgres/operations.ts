@@ -1,0 +1,168 @@
+/** Numbers the operations of a session and says of each what it was and how it ended. */
+import { encodeText } from '../bytes.ts'
+import type { Act, Outcome, Payload, RelayEvent } from '../events.ts'
+
+/** One of several answers to a statement; the tag is the server's own word for what it did. */
+export interface Result {
+  readonly outcome: Outcome
+  readonly code?: string
+  readonly tag?: string
+  /** The portal has more rows; another Execute will fetch them. */
+  readonly suspended?: boolean
+  readonly rows?: number
+  readonly message?: string
+}
+
+export class Operation {
+  readonly number: number
+  readonly act: Act
+  /** Rows and their bytes since the last result. */
+  rows = 0
+  bytes = 0
+  bytesInAll = 0
+  /** Counted only under a limit. */
+  rowsInAll = 0
+  readonly results: Result[] = []
+  /** How many results were recorded while the operation went on. */
+  told = 0
+
+  constructor(number: number, act: Act) {
+    this.number = number
+    this.act = act
+  }
+}
+
+export interface Beginning {
+  readonly parent?: number | undefined
+  readonly rule?: string | undefined
+}
+
+const NOTHING: readonly Payload[] = []
+
+export class Ledger {
+  readonly #record: (event: RelayEvent) => void
+  readonly #open = new Set<Operation>()
+  #next: number
+
+  constructor(first: number, record: (event: RelayEvent) => void) {
+    this.#next = first
+    this.#record = record
+  }
+
+  get idle(): boolean {
+    return this.#open.size === 0
+  }
+
+  begin(act: Act, payloads: readonly Payload[], { parent, rule }: Beginning = {}): Operation {
+    const operation = new Operation(this.#next++, act)
+    this.#open.add(operation)
+    this.#record({
+      type: 'begin',
+      op: operation.number,
+      act,
+      ...(parent === undefined ? {} : { parent }),
+      ...(rule === undefined ? {} : { rule }),
+      payloads,
+    })
+    return operation
+  }
+
+  /** Refused: takes a number and is over. */
+  decide(act: Act, payloads: readonly Payload[], rule?: string): number {
+    const op = this.#next++
+    this.#record({ type: 'decision', op, act, ...(rule === undefined ? {} : { rule }), payloads })
+    return op
+  }
+
+  /** Collects one result; `finish` or `tell` record it. */
+  add(operation: Operation, result: Result): void {
+    operation.results.push(result)
+    operation.bytesInAll += operation.bytes
+    operation.rows = 0
+    operation.bytes = 0
+  }
+
+  /** Records the results that nobody has recorded yet, the operation going on. */
+  tell(operation: Operation): void {
+    for (const result of operation.results.slice(operation.told)) {
+      const { outcome, code, rows, message } = result
+      this.#record({
+        type: 'result',
+        op: operation.number,
+        outcome,
+        ...(code === undefined ? {} : { code }),
+        ...(rows === undefined ? {} : { rows }),
+        ...(message === undefined ? {} : { payloads: [text('msg', message)] }),
+      })
+    }
+    operation.told = operation.results.length
+  }
+
+  /** Ends an operation with the results it has; several stand in `res`, one by one. */
+  finish(operation: Operation, payloads: readonly Payload[] = NOTHING): void {
+    const { results } = operation
+    const failed = results.find(({ outcome }) => outcome !== 'ok')
+    const rows = results.reduce((sum, result) => sum + (result.rows ?? 0), 0)
+    this.end(operation, failed?.outcome ?? 'ok', {
+      ...(failed?.code === undefined ? {} : { code: failed.code }),
+      ...(results.some((result) => result.rows !== undefined) ? { rows } : {}),
+      bytes: operation.bytesInAll,
+      payloads: [
+        ...(results.length > 1 ? [json('res', results.map(withoutMessage))] : NOTHING),
+        ...(failed?.message === undefined ? NOTHING : [text('msg', failed.message)]),
+        ...payloads,
+      ],
+    })
+  }
+
+  /** Ends it once; a second end is of no consequence, since whoever comes later knows less. */
+  end(
+    operation: Operation,
+    outcome: Outcome,
+    facts: { code?: string; rows?: number; bytes?: number; payloads?: readonly Payload[] } = {},
+  ): void {
+    if (!this.#open.delete(operation)) return
+    const { code, rows, bytes, payloads } = facts
+    this.#record({
+      type: 'end',
+      op: operation.number,
+      outcome,
+      ...(code === undefined ? {} : { code }),
+      ...(rows === undefined ? {} : { rows }),
+      ...(bytes === undefined || bytes === 0 ? {} : { bytes }),
+      ...(payloads === undefined || payloads.length === 0 ? {} : { payloads }),
+    })
+  }
+
+  /** Somebody else will record its end. */
+  release(operation: Operation): void {
+    this.#open.delete(operation)
+  }
+
+  isOpen(operation: Operation): boolean {
+    return this.#open.has(operation)
+  }
+
+  /** The connection ends first. */
+  abortAll(): void {
+    for (const operation of this.#open) {
+      if (operation.results.length === 0) this.end(operation, 'aborted')
+      else {
+        this.add(operation, { outcome: 'aborted' })
+        this.finish(operation)
+      }
+    }
+  }
+}
+
+function withoutMessage({ message: _, ...result }: Result): Omit<Result, 'message'> {
+  return result
+}
+
+export function json(type: Payload['type'], value: unknown, repeats = false): Payload {
+  return { type, body: encodeText(JSON.stringify(value)), ...(repeats ? { repeats } : {}) }
+}
+
+export function text(type: Payload['type'], value: string): Payload {
+  return { type, body: encodeText(value) }
+}

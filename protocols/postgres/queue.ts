@@ -1,0 +1,106 @@
+/** What the server still has to answer, in order. It is the only thing that gives an answer its meaning. */
+import { createHash, type Hash } from 'node:crypto'
+import type { Operation } from './operations.ts'
+import type { Portal, Statement } from './statements.ts'
+
+/** One message of the client that has an answer of its own. */
+export class Expectation {
+  readonly kind: 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'call' | 'sync'
+  operation: Operation | undefined
+  /** Of the statement or portal that this message makes or closes. */
+  name: string | undefined
+  closes: 'statement' | 'portal' | undefined
+  statement: Statement | undefined
+  portal: Portal | undefined
+  /** This is a substitute: the ErrorResponse to give in place of the server's. */
+  refusal: Uint8Array | undefined
+  /** One of the messages that tell an outcome has come; only ReadyForQuery is missing. */
+  answered = false
+  /** The row limit is passed: rows are kept from the client, and this error stands for the server's. */
+  withheld: Uint8Array | undefined
+  /** The cancel that the limit caused. */
+  cancel: Operation | undefined
+  /** COPYs that the client has sent data for, or that the server has asked for, in order. */
+  copies: Copy[] = []
+  /** The one of them that the server is at. */
+  copy: Copy | undefined
+  /** For a Sync: how many ends of COPY data the client had sent before, under the statement then last. */
+  copiesEnded = 0
+
+  constructor(kind: Expectation['kind'], operation?: Operation) {
+    this.kind = kind
+    this.operation = operation
+  }
+}
+
+/** Bytes of one direction. */
+export class Tally {
+  bytes = 0
+  readonly #hash: Hash = createHash('sha256')
+
+  add(piece: Uint8Array): void {
+    this.bytes += piece.length
+    this.#hash.update(piece)
+  }
+
+  /** Once. */
+  done(): { bytes: number; sha256: string } {
+    return { bytes: this.bytes, sha256: this.#hash.digest('hex') }
+  }
+}
+
+/** The data of one COPY, an operation within the statement that started it. */
+export class Copy {
+  readonly operation: Operation
+  readonly in = new Tally()
+  readonly out = new Tally()
+  /** The server takes part: undefined as long as the client sends data ahead of the server's consent. */
+  mode: 'in' | 'out' | 'both' | undefined
+  /** The client has sent its CopyDone or CopyFail. */
+  ended = false
+
+  constructor(operation: Operation) {
+    this.operation = operation
+  }
+}
+
+const SLACK = 1024
+
+export class Queue {
+  #items: Expectation[] = []
+  #first = 0
+
+  get length(): number {
+    return this.#items.length - this.#first
+  }
+
+  get head(): Expectation | undefined {
+    return this.#items[this.#first]
+  }
+
+  /** The one behind the head. */
+  get next(): Expectation | undefined {
+    return this.#items[this.#first + 1]
+  }
+
+  push(item: Expectation): void {
+    this.#items.push(item)
+  }
+
+  shift(): Expectation | undefined {
+    const item = this.#items[this.#first++]
+    if (this.#first === this.#items.length) {
+      this.#items = []
+      this.#first = 0
+    } else if (this.#first > SLACK && this.#first * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#first)
+      this.#first = 0
+    }
+    return item
+  }
+
+  /** Takes out the one behind the head. */
+  removeNext(): void {
+    this.#items.splice(this.#first + 1, 1)
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * The client's side of a relay. Everything is framed here; what cannot be framed is not forwarded, and what is
+ * refused is replaced by a statement that the server refuses by itself, so that both go on agreeing about
+ * transactions, savepoints and what is skipped until the next Sync.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import { ProtocolError } from '../bytes.ts'
+import type { Payload } from '../events.ts'
+import type { Verdict } from '../relay.ts'
+import { announce, announceSubstitute } from './announce.ts'
+import { addCopyData, copyOf } from './copies.ts'
+import { Cutter, FRONTEND_LENGTHS, HEADER_BYTES, type Manner } from './frames.ts'
+import { decodeFrontend, type FrontendMessage } from './frontend.ts'
+import { nameKey } from './names.ts'
+import { json } from './operations.ts'
+import { Expectation } from './queue.ts'
+import { encodeError, refuse } from './refusal.ts'
+import { type Session, STATEMENT_BYTES_MAX } from './session.ts'
+import { dependable } from './statements.ts'
+import { type Refusable, substituteFor } from './substitutes.ts'
+import { describeArguments, describeCall } from './values.ts'
+
+const COPY_DATA = 'd'.charCodeAt(0)
+
+/** What may come while the server takes COPY data; anything else makes PostgreSQL lose its place and give up. */
+const DURING_COPY: ReadonlySet<FrontendMessage['type']> = new Set([
+  'copy-done',
+  'copy-fail',
+  'flush',
+  'sync',
+  'terminate',
+])
+
+/** A message that waits, copied: for a verdict, or until a name in it has but one meaning. */
+interface Waiting {
+  readonly for: 'verdict' | 'name'
+  readonly message: FrontendMessage
+  readonly bytes: Uint8Array
+}
+
+export class Requests {
+  readonly #session: Session
+  readonly #cutter = new Cutter((tag, length) => this.#manner(tag, length))
+  readonly #bytesMax: number
+  #waiting: Waiting | undefined
+  /** Of a statement above the limit, while it comes in. */
+  #oversized: Hash | undefined
+  #terminated = false
+
+  constructor(session: Session) {
+    this.#session = session
+    this.#bytesMax = session.options.statementBytesMax ?? STATEMENT_BYTES_MAX
+  }
+
+  get waiting(): boolean {
+    return this.#waiting !== undefined
+  }
+
+  /** Whether no message has come in part only. */
+  get between(): boolean {
+    return this.#waiting === undefined && this.#cutter.empty
+  }
+
+  /** The client has said goodbye. */
+  get terminated(): boolean {
+    return this.#terminated
+  }
+
+  receive(chunk: Uint8Array): void {
+    this.#cutter.feed(chunk)
+    this.#go()
+  }
+
+  /** The server has answered something, so a name may have one meaning by now. */
+  resume(): void {
+    const waiting = this.#waiting
+    if (waiting?.for !== 'name') return
+    this.#waiting = undefined
+    this.#take(waiting.message, waiting.bytes, 0, waiting.bytes.length)
+    this.#go()
+  }
+
+  verdict(verdict: Verdict): void {
+    const waiting = this.#waiting
+    if (waiting?.for !== 'verdict') throw new TypeError('a verdict that was not asked for')
+    this.#waiting = undefined
+    if (verdict.allow) this.#forward(waiting.message, waiting.bytes, 0, waiting.bytes.length, verdict.rule)
+    else this.#refuse(waiting.message, (record) => refuse(verdict.refusal, 'ERROR', record), verdict.rule)
+    this.#go()
+  }
+
+  #go(): void {
+    while (this.#waiting === undefined && !this.#terminated) {
+      const cut = this.#cutter.next()
+      if (cut === 'none') return
+      const { tag, bytes, start, end } = this.#cutter
+      if (cut === 'message')
+        this.#take(decodeFrontend(tag, bytes.subarray(start + HEADER_BYTES, end)), bytes, start, end)
+      else if (tag === COPY_DATA) this.#copyData(bytes, start, end)
+      else this.#dropOversized(bytes, start, end)
+    }
+    this.#cutter.keep()
+  }
+
+  #manner(tag: number, length: number): Manner {
+    const lengths = FRONTEND_LENGTHS.get(tag)
+    if (lengths === undefined) throw new ProtocolError(`invalid frontend message type ${tag}`)
+    if (length < lengths[0] || length > lengths[1])
+      throw new ProtocolError(`invalid message length ${length + 4}`)
+    return tag === COPY_DATA || length > this.#bytesMax ? 'stream' : 'whole'
+  }
+
+  #take(message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#session.takesCopyData() && !DURING_COPY.has(message.type)) {
+      throw new ProtocolError(`unexpected message during COPY from stdin: ${message.type}`)
+    }
+    const wait = this.#wait(message)
+    if (wait === undefined) {
+      this.#forward(message, bytes, start, end)
+      return
+    }
+    if (wait === 'refuse') {
+      this.#refuse(message, readOnlyCall)
+      return
+    }
+    // The chunk goes back to its owner meanwhile, so the message is decoded again from a copy.
+    const copy = bytes.slice(start, end)
+    const again = decodeFrontend(copy[0] ?? 0, copy.subarray(HEADER_BYTES))
+    this.#waiting = { for: wait, message: again, bytes: copy }
+    if (wait === 'verdict') this.#judge(again)
+  }
+
+  #wait(message: FrontendMessage): Waiting['for'] | 'refuse' | undefined {
+    const { statements, portals, batch, skipping, options } = this.#session
+    // What the server is going to discard needs no judgement, and its names mean nothing.
+    if (skipping) return undefined
+    const judged = options.judge ? 'verdict' : undefined
+    switch (message.type) {
+      case 'bind':
+        return statements.ambiguous(nameKey(message.statement), batch) ? 'name' : judged
+      case 'execute':
+        return portals.ambiguous(nameKey(message.portal), batch) ? 'name' : undefined
+      case 'describe':
+        if (message.what === 'portal') return undefined
+        return statements.ambiguous(nameKey(message.name), batch) ? 'name' : undefined
+      case 'query':
+      case 'parse':
+        return judged
+      case 'call':
+        return options.readOnly ? 'refuse' : judged
+      default:
+        return undefined
+    }
+  }
+
+  /** A statement that is not known has no text, and counts as one that cannot be read. */
+  #judge(message: FrontendMessage): void {
+    const { options, reading, flow } = this.#session
+    const text = this.#textOf(message)
+    const readable = text !== undefined && dependable(text, reading)
+    const statement = { text: text ?? new Uint8Array(0), database: options.database, dependable: readable }
+    flow.step({ type: 'judge', statement })
+  }
+
+  #textOf(message: FrontendMessage): Uint8Array | undefined {
+    if (message.type === 'query' || message.type === 'parse') return message.sql
+    if (message.type !== 'bind') return undefined
+    return this.#session.statements.get(nameKey(message.statement))?.sql?.body
+  }
+
+  #forward(message: FrontendMessage, bytes: Uint8Array, start: number, end: number, rule?: string): void {
+    announce(this.#session, message, rule)
+    this.#session.flow.pass('target', bytes, start, end)
+    if (message.type === 'terminate') this.#terminated = true
+  }
+
+  /** `error` makes the client's answer, given the name of the record of the decision. */
+  #refuse(message: FrontendMessage, error: (record: string) => Uint8Array, rule?: string): void {
+    const { type } = message
+    if (type !== 'query' && type !== 'parse' && type !== 'bind' && type !== 'call') {
+      throw new TypeError(`${type} is nothing to be refused`)
+    }
+    const unnamed = type === 'parse' && message.name.length === 0
+    this.#replace(unnamed ? 'unnamed parse' : type, this.#refusedPayloads(message), error, rule)
+  }
+
+  #refusedPayloads(message: FrontendMessage): Payload[] {
+    const { encoding, options } = this.#session
+    const payloads: Payload[] = []
+    const sql = this.#textOf(message)
+    if (sql !== undefined) payloads.push({ type: 'sql', body: sql })
+    if (message.type === 'call') {
+      payloads.push({ type: 'args', body: describeCall(message, encoding, options.parameters) })
+    }
+    if (message.type === 'bind') {
+      const types = this.#session.statements.get(nameKey(message.statement))?.types
+      const args = describeArguments(message, types, encoding, options.parameters)
+      if (args !== undefined) payloads.push({ type: 'args', body: args })
+    }
+    return payloads
+  }
+
+  /** The decision first, then what goes to the server instead: a statement of our own, recorded like any. */
+  #replace(
+    refused: Refusable,
+    payloads: readonly Payload[],
+    error: (record: string) => Uint8Array,
+    rule?: string,
+  ): void {
+    const session = this.#session
+    const substitute = substituteFor(refused, session.options.unguessable)
+    const decision = session.ledger.decide(substitute.act, payloads, rule)
+    // Discarded unseen it would be anyway.
+    if (session.skipping) return
+    const meta = json('meta', { gateway: true })
+    const own: Payload[] =
+      substitute.text === undefined ? [meta] : [{ type: 'sql', body: substitute.text }, meta]
+    const item = new Expectation(
+      substitute.kind,
+      session.ledger.begin(substitute.act, own, { parent: decision }),
+    )
+    item.refusal = error(session.recordName(decision))
+    announceSubstitute(session, item, refused)
+    session.flow.insert('target', substitute.bytes)
+  }
+
+  #copyData(bytes: Uint8Array, start: number, end: number): void {
+    const copy = copyOf(this.#session)
+    const body = bytes.subarray(start + (this.#cutter.first ? HEADER_BYTES : 0), end)
+    if (copy !== undefined) addCopyData(this.#session, copy, 'in', body)
+    this.#session.flow.pass('target', bytes, start, end)
+  }
+
+  /** Refused and not truncated; what it was stays provable by its hash. */
+  #dropOversized(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#cutter.first) {
+      if (this.#session.takesCopyData()) throw new ProtocolError('unexpected message during COPY from stdin')
+      this.#oversized = createHash('sha256')
+    }
+    this.#oversized?.update(bytes.subarray(start + (this.#cutter.first ? HEADER_BYTES : 0), end))
+    if (!this.#cutter.last) return
+    const { tag, length } = this.#cutter
+    const payloads = [json('meta', { bytes: length, sha256: this.#oversized?.digest('hex') })]
+    this.#oversized = undefined
+    this.#replace(OVERSIZED.get(tag) ?? 'query', payloads, (record) =>
+      encodeError('ERROR', '54000', {
+        M: `a statement of ${length} bytes is too long to be recorded`,
+        D: `This gateway records statements of up to ${this.#bytesMax} bytes, parameters included, and passes no others.`,
+        H: `Send it in parts, or its data by COPY.\nRecord ${record}.`,
+      }),
+    )
+  }
+}
+
+/** What each message that has no limit of its own is replaced by. */
+const OVERSIZED: ReadonlyMap<number, Refusable> = new Map([
+  ['Q'.charCodeAt(0), 'query'],
+  ['P'.charCodeAt(0), 'parse'],
+  ['B'.charCodeAt(0), 'bind'],
+  ['F'.charCodeAt(0), 'call'],
+])
+
+function readOnlyCall(record: string): Uint8Array {
+  return encodeError('ERROR', '42501', {
+    M: 'a function call by the fastpath protocol is not allowed on a read-only session',
+    D: 'It names its function by a number, so nobody can tell here whether it writes.',
+    H: `Call the function in a SELECT.\nRecord ${record}.`,
+  })
+}

@@ -1,0 +1,233 @@
+/** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
+import type { Payload } from '../events.ts'
+import type { TransactionStatus } from './backend.ts'
+import type { Ready } from './connect.ts'
+import { Flow } from './flow.ts'
+import { Names } from './names.ts'
+import { json, Ledger } from './operations.ts'
+import { type Copy, type Expectation, Queue } from './queue.ts'
+import { changesNames, type Portal, type Statement, settleChanges } from './statements.ts'
+
+export interface RelayOptions {
+  /** Names the records that refusals quote: `<session>.<operation>`. */
+  readonly session: string
+  /** The number of the first operation. */
+  readonly firstOperation: number
+  readonly database: string
+  readonly ready: Pick<Ready, 'pid' | 'parameters'>
+  /** Random, 16 characters or more: a statement's name that exists at no target, for substitutes. */
+  readonly unguessable: string
+  /** Whether each Query, Parse, Bind and FunctionCall is to be judged before it is forwarded. */
+  readonly judge: boolean
+  /** The session's role may not write: FunctionCall, which no parser sees through, is refused. */
+  readonly readOnly: boolean
+  /** Parameters: `mask` is stored like `keep` (who looks decides), of `redact` only count and types. */
+  readonly parameters: 'keep' | 'mask' | 'redact'
+  /** Of one statement, its parameters included; 16 MiB unless told. */
+  readonly statementBytesMax?: number
+  /** Rows of one statement that may reach the client. */
+  readonly rowsMax?: number
+  /** Whether COPY data is recorded whole, beside count and hash. */
+  readonly copyBodies?: boolean
+}
+
+export const STATEMENT_BYTES_MAX = 16 << 20
+
+/** Texts of prepared statements kept in memory; beyond, the operation that prepared one is referred to by number. */
+const TEXTS_BYTES_MAX = 64 << 20
+
+/** Unanswered messages at which the client has to wait, so that they do not fill the memory. */
+const UNANSWERED_MAX = 16_384
+
+/** Encodings in which a byte below 0x80 may be the second half of a character. */
+const ASCII_UNSAFE = /^(?:sjis|big5|gbk|uhc|gb18030|johab|shift_jis_2004)$/i
+
+const TRANSACTION = { I: 'none', T: 'open', E: 'failed' } as const satisfies Record<TransactionStatus, string>
+
+export class Session {
+  readonly options: RelayOptions
+  readonly flow: Flow
+  readonly ledger: Ledger
+  readonly queue = new Queue()
+  readonly statements = new Names<Statement>()
+  readonly portals = new Names<Portal>()
+  /** Counts the Syncs and Queries of the client: what stands between two of them fails together. */
+  batch = 0
+  /** The server has failed a message and discards all until the next Sync that it gets. */
+  skipping = false
+  /** What the client's COPY data belongs to: the last Query or Execute it sent, while that is unanswered. */
+  copyHost: Expectation | undefined
+  /** Syncs that the server met inside a COPY, or behind its failure: it answers them only in the second case. */
+  strays: { readonly host: Expectation; count: number } | undefined
+  encoding: string
+
+  #transaction: TransactionStatus = 'I'
+  #plainStrings: boolean
+  #textBytes = 0
+  /** The same few bodies over and over, so that the recorder may know them again. */
+  readonly #metas = new Map<TransactionStatus, Payload>()
+
+  constructor(options: RelayOptions) {
+    this.options = options
+    this.flow = new Flow(() => this.tell())
+    this.ledger = new Ledger(options.firstOperation, (event) => this.flow.record(event))
+    this.encoding = options.ready.parameters.get('client_encoding') ?? 'UTF8'
+    this.#plainStrings = options.ready.parameters.get('standard_conforming_strings') !== 'off'
+  }
+
+  get transaction(): TransactionStatus {
+    return this.#transaction
+  }
+
+  get crowded(): boolean {
+    return this.queue.length >= UNANSWERED_MAX
+  }
+
+  /** How the server reads texts, for `dependable`. */
+  get reading(): { plainStrings: boolean; asciiSafe: boolean; settled: boolean } {
+    return {
+      plainStrings: this.#plainStrings,
+      asciiSafe: !ASCII_UNSAFE.test(this.encoding),
+      settled: this.queue.length === 0,
+    }
+  }
+
+  /** A setting that the server reports. */
+  setting(name: string, value: string): void {
+    if (name === 'client_encoding') this.encoding = value
+    if (name === 'standard_conforming_strings') this.#plainStrings = value === 'on'
+  }
+
+  /** The circumstances of an operation; a trace, or more, makes them its own. */
+  meta(trace: string | undefined, more?: Record<string, unknown>): Payload {
+    if (trace !== undefined || more !== undefined) {
+      return json('meta', { ...this.#circumstances(), ...(trace === undefined ? {} : { trace }), ...more })
+    }
+    const found = this.#metas.get(this.#transaction)
+    if (found !== undefined) return found
+    const made = json('meta', this.#circumstances(), true)
+    this.#metas.set(this.#transaction, made)
+    return made
+  }
+
+  #circumstances(): Record<string, unknown> {
+    return {
+      database: this.options.database,
+      transaction: TRANSACTION[this.#transaction],
+      pid: this.options.ready.pid,
+    }
+  }
+
+  /** The text of a prepared statement, kept for those who run it; undefined if it is one too much. */
+  keepText(sql: Uint8Array): Payload | undefined {
+    if (this.#textBytes + sql.length > TEXTS_BYTES_MAX) {
+      // Counted up at each Parse and never down: only now is it worth looking what is still in use.
+      this.#textBytes = 0
+      for (const statement of this.statements.known()) this.#textBytes += statement.sql?.body.length ?? 0
+      if (this.#textBytes + sql.length > TEXTS_BYTES_MAX) return undefined
+    }
+    this.#textBytes += sql.length
+    return { type: 'sql', body: sql.slice(), repeats: true }
+  }
+
+  /** Whether the server is reading COPY data now, as far as we can know. */
+  takesCopyData(): boolean {
+    const copy = this.copyHost?.copy
+    return copy !== undefined && copy.mode !== 'out' && !copy.ended
+  }
+
+  stray(host: Expectation): void {
+    if (this.strays?.host === host) this.strays.count++
+    else this.strays = { host, count: 1 }
+  }
+
+  recordName(operation: number): string {
+    return `${this.options.session}.${operation}`
+  }
+
+  /** Results of a statement that goes on stand in the journal before the client sees them. */
+  tell(): void {
+    const operation = this.queue.head?.operation
+    if (operation !== undefined) this.ledger.tell(operation)
+  }
+
+  /** ReadyForQuery. Outside a transaction there are no portals any more. */
+  becomeReady(status: TransactionStatus): void {
+    this.#transaction = status
+    if (status !== 'I') return
+    for (const portal of this.portals.known()) this.endPortal(portal)
+    this.portals.clear()
+  }
+
+  /** A portal that is gone and was never executed: planning it may still have run functions of its text. */
+  endPortal(portal: Portal | undefined): void {
+    if (portal !== undefined && !portal.claimed) this.endUnexecuted(portal)
+  }
+
+  endUnexecuted(portal: Portal): void {
+    const payloads = portal.bound ? [json('res', [{ outcome: 'skipped', bound: true }])] : []
+    this.ledger.end(portal.operation, 'skipped', { payloads })
+  }
+
+  endCopy(
+    copy: Copy,
+    outcome: 'ok' | 'error' | 'skipped',
+    facts: { code?: string; rows?: number } = {},
+  ): void {
+    const { in: toServer, out: toClient } = copy
+    const bytes = toServer.bytes + toClient.bytes
+    const meta = json('meta', {
+      ...(toServer.bytes > 0 || copy.mode !== 'out' ? { in: toServer.done() } : {}),
+      ...(toClient.bytes > 0 || copy.mode === 'out' ? { out: toClient.done() } : {}),
+    })
+    this.ledger.end(copy.operation, outcome, { ...facts, bytes, payloads: [meta] })
+  }
+
+  /** Data that the server never asked for: it has ignored it. */
+  endCopies(item: Expectation): void {
+    for (const copy of item.copies) if (this.ledger.isOpen(copy.operation)) this.endCopy(copy, 'skipped')
+    if (this.copyHost === item) this.copyHost = undefined
+  }
+
+  /** The server has discarded a message: its answer does not come, and nothing it announced has happened. */
+  skip(item: Expectation): void {
+    this.settle(item, false)
+    this.endCopies(item)
+    if (item.kind === 'execute' && item.portal?.operation === item.operation && item.portal !== undefined) {
+      this.endUnexecuted(item.portal)
+    } else if (item.operation !== undefined) this.ledger.end(item.operation, 'skipped')
+  }
+
+  /** What a message announced about names has come to pass, or not. */
+  settle(item: Expectation, applied: boolean): void {
+    switch (item.kind) {
+      case 'parse':
+        this.statements.settle(item.name, applied)
+        return
+      case 'bind':
+        this.endPortal(this.portals.settle(item.name, applied))
+        return
+      case 'close':
+        if (item.closes === 'statement') this.statements.settle(item.name, applied)
+        else this.endPortal(this.portals.settle(item.name, applied))
+        return
+      case 'query':
+        this.statements.settle('', applied)
+        this.endPortal(this.portals.settle('', applied))
+        this.#settleChanges(item, applied)
+        return
+      case 'execute':
+        this.#settleChanges(item, applied)
+        return
+      default:
+    }
+  }
+
+  #settleChanges(item: Expectation, applied: boolean): void {
+    const tags = applied ? (item.operation?.results ?? []).flatMap(({ tag }) => tag ?? []) : []
+    const changes = item.statement?.changes ?? NOTHING
+    if (changes.length > 0 || tags.some(changesNames)) settleChanges(this.statements, changes, tags)
+  }
+}
+
+const NOTHING: readonly never[] = []

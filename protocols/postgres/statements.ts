@@ -1,0 +1,139 @@
+/** What a prepared statement or a portal is to us: the text that runs when it is used. */
+import { encodeText } from '../bytes.ts'
+import type { Payload } from '../events.ts'
+import { decodeLatin, scan, UNREADABLE } from './lexer.ts'
+import { type Names, nameKey } from './names.ts'
+import type { Operation } from './operations.ts'
+
+export class Statement {
+  /** Undefined once the session keeps too much text: then the operation that prepared it is named instead. */
+  readonly sql: Payload | undefined
+  readonly preparedBy: number
+  /** OIDs of the parameters; 0 or missing: not known. Completed by the server's ParameterDescription. */
+  types: readonly number[]
+  /** What the text does to names when it runs; most do nothing. */
+  readonly changes: readonly NameChange[]
+  readonly trace: string | undefined
+  /** What let it pass when it was judged. */
+  readonly rule: string | undefined
+
+  constructor(
+    sql: Payload | undefined,
+    facts: Pick<Statement, 'preparedBy' | 'types' | 'changes' | 'trace' | 'rule'>,
+  ) {
+    this.sql = sql
+    this.preparedBy = facts.preparedBy
+    this.types = facts.types
+    this.changes = facts.changes
+    this.trace = facts.trace
+    this.rule = facts.rule
+  }
+}
+
+export class Portal {
+  readonly statement: Statement | undefined
+  /** Begun with the Bind; the first Execute completes it. */
+  readonly operation: Operation
+  /** An Execute for it was sent. */
+  claimed = false
+  /** The server has confirmed it, so planning it may have run functions. */
+  bound = false
+  /** Over all its executions. */
+  rows = 0
+
+  constructor(statement: Statement | undefined, operation: Operation) {
+    this.statement = statement
+    this.operation = operation
+  }
+}
+
+/** A statement in SQL that changes which prepared statements there are. Without a name it concerns all of them. */
+export interface NameChange {
+  /** What the server says when it has done it. */
+  readonly tag: 'PREPARE' | 'DEALLOCATE' | 'DEALLOCATE ALL' | 'DISCARD ALL'
+  readonly name?: string
+}
+
+const CANDIDATE = /prepare|deallocate|discard/i
+const NO_CHANGES: readonly NameChange[] = []
+
+/** In their order in the text. A text that cannot be read surely (see lexer.ts) is compared with the tags later. */
+export function nameChanges(text: Uint8Array): readonly NameChange[] {
+  const latin = decodeLatin(text)
+  if (!CANDIDATE.test(latin)) return NO_CHANGES
+  return scan(latin).statements.flatMap((words) => changeOf(words) ?? [])
+}
+
+function changeOf([verb, ...rest]: readonly string[]): NameChange | undefined {
+  const [first, second] = rest
+  const name = verb === 'deallocate' && first === 'prepare' && second !== undefined ? second : first
+  if (verb === 'discard') return name === 'all' ? { tag: 'DISCARD ALL' } : undefined
+  if (verb === 'deallocate' && name === 'all') return { tag: 'DEALLOCATE ALL' }
+  if (name === undefined || (verb !== 'prepare' && verb !== 'deallocate')) return undefined
+  if (verb === 'prepare' && name === 'transaction') return undefined
+  const tag = verb === 'prepare' ? 'PREPARE' : 'DEALLOCATE'
+  if (name === UNREADABLE) return { tag }
+  const key = nameKey(encodeText(name))
+  // A name beyond ASCII is followed nowhere, so nothing about it can be wrong.
+  return key === undefined ? { tag, name: UNREADABLE } : { tag, name: key }
+}
+
+export function announceChanges(
+  names: Names<Statement>,
+  changes: readonly NameChange[],
+  statement: Statement,
+): void {
+  for (const { tag, name } of changes) {
+    if (name === undefined) names.announceEnding()
+    else names.announce(name, tag === 'PREPARE' ? statement : undefined, -1)
+  }
+}
+
+/**
+ * `tags` are those that the server told for this text, in order. Where the text was read otherwise than the server
+ * read it, nothing is known about any name any more: an unknown statement is recorded as such, never as another.
+ */
+export function settleChanges(
+  names: Names<Statement>,
+  changes: readonly NameChange[],
+  tags: readonly string[],
+): void {
+  const told = tags.filter(changesNames)
+  const agree = told.every((tag, i) => changes[i]?.tag === tag)
+  changes.forEach(({ name }, i) => {
+    const applied = agree && i < told.length
+    if (name === undefined) names.settleEnding(applied)
+    else names.settle(name, applied)
+  })
+  if (!agree) names.clear()
+}
+
+export function changesNames(tag: string): boolean {
+  return tag === 'PREPARE' || tag === 'DEALLOCATE' || tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL'
+}
+
+const TRACEPARENT = /traceparent='([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})'/
+const SLASH = 0x2f
+
+/** The trace that a statement belongs to, from a comment in sqlcommenter's form. A claim of the client's. */
+export function traceOf(text: Uint8Array): string | undefined {
+  if (!text.includes(SLASH)) return undefined
+  return TRACEPARENT.exec(decodeLatin(text))?.[1]
+}
+
+const HIGH_BIT = 0x80
+
+/**
+ * Whether any parser reads the text as the server will. `settled`: no answer is outstanding that could change how
+ * it reads. A backslash in a plain literal, and a byte that an encoding may take for half a character, are undecided.
+ */
+export function dependable(
+  text: Uint8Array,
+  reading: { readonly plainStrings: boolean; readonly asciiSafe: boolean; readonly settled: boolean },
+): boolean {
+  if (!reading.plainStrings || !reading.asciiSafe) return false
+  if (!reading.settled && text.some((byte) => byte >= HIGH_BIT)) return false
+  return !text.includes(BACKSLASH) || !scan(decodeLatin(text)).backslash
+}
+
+const BACKSLASH = 0x5c
