@@ -101,9 +101,9 @@ export class KeyStore {
     }[]
   }
 
-  find(sid: string): WrappedKey | undefined {
-    return this.#db.prepare('SELECT sid, kek, nonce, wrapped FROM data_key WHERE sid = ?').get(sid) as
-      | KeyRow
+  find(sid: string): (WrappedKey & { readonly floor: number }) | undefined {
+    return this.#db.prepare('SELECT sid, floor, kek, nonce, wrapped FROM data_key WHERE sid = ?').get(sid) as
+      | (KeyRow & { floor: number })
       | undefined
   }
 
