@@ -110,7 +110,10 @@ export interface StatementFacts {
   /** In the order of the text, outer before inner. Exactly one part, `unknown`, where nothing is known. */
   readonly parts: readonly StatementPart[]
   readonly touches: readonly Touch[]
-  /** Why the parts must not be believed, in words for the person; absent where they may be. */
+  /**
+   * Why another parser might read the text differently, in words for the person; absent where none does. The
+   * parts are then one reading among several.
+   */
   readonly disputed?: string
   /** The text with its literals replaced, fit to be shown and grouped. Never decide anything on it. */
   readonly masked: string

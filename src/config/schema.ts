@@ -282,7 +282,13 @@ const policies = z
             .optional(),
           labels: z.record(is.name, is.name).optional().describe('Labels that the target must have'),
           verb: z.array(verb).min(1).optional(),
-          table: z.array(is.glob).min(1).optional().describe('name or schema.name, with * as wildcard'),
+          table: z
+            .array(is.glob)
+            .min(1)
+            .optional()
+            .describe(
+              'name or schema.name, with * as wildcard; a schema whole is schema.*, where the text names it',
+            ),
           where: z.literal('none').optional().describe('UPDATE and DELETE without a WHERE'),
         })
         .describe('All that is given must hold for one part of the statement'),
