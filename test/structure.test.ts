@@ -34,7 +34,7 @@ const RULES: Record<string, Rule> = {
   },
   'src/access/': {
     ours: ['src/config/', 'src/system/', 'protocols/statement-facts.ts'],
-    outside: ['better-sqlite3', 'node:crypto'],
+    outside: ['better-sqlite3', 'node:crypto', 'node:fs/promises'],
   },
   'src/record/': {
     ours: ['src/book/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
@@ -43,6 +43,10 @@ const RULES: Record<string, Rule> = {
   'src/gate/': {
     ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/access/', 'src/record/', 'src/config/', 'src/system/'],
     outside: ['node:net', 'node:tls', 'node:worker_threads', 'node:crypto'],
+  },
+  'src/control/': {
+    ours: ['src/access/', 'src/gate/', 'src/record/', 'src/system/'],
+    outside: ['node:fs', 'node:http', 'node:net', 'node:path', 'zod'],
   },
   'src/read/': {
     ours: ['src/book/', 'src/config/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],

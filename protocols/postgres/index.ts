@@ -1,6 +1,7 @@
 /** PostgreSQL, protocols 3.0 and 3.2: all that the gateway may use of this folder. */
 export { type AcceptOptions, type AcceptQuestion, accept, type Login } from './accept.ts'
 export type { Fields } from './backend.ts'
+export { type CancelOptions, cancel } from './cancel.ts'
 export {
   type ConnectFailure,
   type ConnectOptions,
@@ -13,4 +14,4 @@ export { type PostgresRelay, relay } from './relay.ts'
 export { makeVerifier, saltPassword, VERIFIERS_MAX, type Verifier, type Verifiers } from './scram.ts'
 export type { RelayOptions } from './session.ts'
 export { type Settings, startupSettings } from './settings.ts'
-export { type CancelRequest, encodeCancel, PROTOCOL_3_0, PROTOCOL_3_2 } from './startup.ts'
+export { type CancelRequest, PROTOCOL_3_0, PROTOCOL_3_2 } from './startup.ts'

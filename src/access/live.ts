@@ -2,13 +2,12 @@
  * Connections open now, and how they are ended from outside. The gate enters and leaves; administrators, limits and
  * a reload look and end. It holds no socket: each entry brings its own way to stop.
  */
+import type { Grant } from './authorize.ts'
 
 export interface LiveConnection {
   readonly sid: string
   readonly protocol: 'postgres' | 'mysql' | 'ssh'
   readonly user: string
-  readonly target: string
-  readonly roles: readonly string[]
   readonly address: string
   /** Milliseconds since 1970, as all times here. */
   readonly since: number
@@ -16,6 +15,10 @@ export interface LiveConnection {
   readonly until: number
   /** Undefined: exempt, as service accounts may be. */
   readonly idleMs: number | undefined
+  /** What it stands on now. */
+  readonly grant: () => Grant
+  /** It goes on under this, from its next statement on. */
+  readonly renew: (grant: Grant) => void
   /** Kept up by the connection itself. */
   readonly lastTraffic: () => number
   /** Whether nothing is under way: a draining gateway ends it here. */

@@ -21,6 +21,8 @@ export interface NewBook {
   readonly directory: string
   /** `<gateway name>/book`, without spaces and plus signs. */
   readonly origin: string
+  /** Where the signing key shall lie; beside the book unless told. */
+  readonly signingKey?: string
   readonly journalBytes?: number
   readonly ballastBytes?: number
 }
@@ -46,7 +48,7 @@ export function createBook(book: NewBook): string {
   const draft = `${directory}.new`
   rmSync(draft, { recursive: true, force: true })
   mkdirSync(draft, { recursive: true, mode: 0o700 })
-  const vkey = fill(bookFiles(draft), book)
+  const vkey = fill(bookFiles(draft, book.signingKey), book)
   syncFolder(draft)
   if (existsSync(directory)) rmdirSync(directory)
   renameSync(draft, directory)

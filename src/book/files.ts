@@ -13,7 +13,8 @@ export interface BookFiles {
   readonly ballast: string
 }
 
-export function bookFiles(directory: string): BookFiles {
+/** The signing key may lie elsewhere: it is the one secret that a copy of the book must not bring along. */
+export function bookFiles(directory: string, signingKey = join(directory, 'book.key')): BookFiles {
   return {
     directory,
     book: join(directory, 'book.db'),
@@ -21,7 +22,7 @@ export function bookFiles(directory: string): BookFiles {
     journal: join(directory, 'journal'),
     lock: join(directory, 'book.lock'),
     head: join(directory, 'head.note'),
-    signingKey: join(directory, 'book.key'),
+    signingKey,
     vkey: join(directory, 'book.vkey'),
     ballast: join(directory, 'ballast'),
   }

@@ -37,8 +37,8 @@ export interface OpenedBook extends Disposable {
 }
 
 /** Takes the lock, opens, checks; the caller goes on with the journal (src/record/recovery.ts). */
-export function openBook(directory: string): OpenedBook {
-  const files = bookFiles(directory)
+export function openBook(directory: string, signingKey?: string): OpenedBook {
+  const files = bookFiles(directory, signingKey)
   const opened: { close(): void }[] = []
   try {
     refuseMissing(files)

@@ -23,21 +23,27 @@ export function call(gateway: Gateway, command: string, given: unknown): Promise
       'content-length': Buffer.byteLength(body),
       ...(gateway.token === undefined ? {} : { authorization: `Bearer ${gateway.token}` }),
     }
-    const sent = request({ socketPath: gateway.socket, path: `/v1/${command}`, method: 'POST', headers }, (response) => {
-      const chunks: Buffer[] = []
-      let length = 0
-      response.on('data', (chunk: Buffer) => {
-        length += chunk.length
-        if (length > ANSWER_BYTES_MAX) response.destroy(new Error('the answer is too long'))
-        chunks.push(chunk)
-      })
-      response.on('error', reject)
-      response.on('end', () => {
-        const answer = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { result?: unknown; error?: string }
-        if (answer.error === undefined) resolve(answer.result)
-        else reject(new OperatorError('usage', answer.error))
-      })
-    })
+    const sent = request(
+      { socketPath: gateway.socket, path: `/v1/${command}`, method: 'POST', headers },
+      (response) => {
+        const chunks: Buffer[] = []
+        let length = 0
+        response.on('data', (chunk: Buffer) => {
+          length += chunk.length
+          if (length > ANSWER_BYTES_MAX) response.destroy(new Error('the answer is too long'))
+          chunks.push(chunk)
+        })
+        response.on('error', reject)
+        response.on('end', () => {
+          const answer = JSON.parse(Buffer.concat(chunks).toString('utf8')) as {
+            result?: unknown
+            error?: string
+          }
+          if (answer.error === undefined) resolve(answer.result)
+          else reject(new OperatorError('usage', answer.error))
+        })
+      },
+    )
     sent.on('error', (error: NodeJS.ErrnoException) => {
       const nobody = error.code === 'ENOENT' || error.code === 'ECONNREFUSED'
       reject(nobody ? new NoGatewayError(`no gateway answers on ${gateway.socket}`, { cause: error }) : error)

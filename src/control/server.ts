@@ -48,7 +48,10 @@ export class ControlServer {
   static async open(options: ControlOptions): Promise<ControlServer> {
     const { socket } = options
     if (Buffer.byteLength(socket) > SOCKET_PATH_MAX) {
-      throw new OperatorError('disk', `the path of the control socket is longer than the system allows: ${socket}`)
+      throw new OperatorError(
+        'disk',
+        `the path of the control socket is longer than the system allows: ${socket}`,
+      )
     }
     mkdirSync(dirname(socket), { recursive: true, mode: 0o700 })
     chmodSync(dirname(socket), 0o700)
@@ -73,15 +76,18 @@ export class ControlServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const command = this.#options.commands.get(request.url?.replace(/^\/v1\//, '') ?? '')
-    if (request.method !== 'POST' || command === undefined) return reply(response, 404, { error: 'no such command' })
+    if (request.method !== 'POST' || command === undefined)
+      return reply(response, 404, { error: 'no such command' })
     const caller = await this.#caller(request)
-    if (caller === undefined) return reply(response, 401, { error: 'a valid personal token is needed: --token-file' })
+    if (caller === undefined)
+      return reply(response, 401, { error: 'a valid personal token is needed: --token-file' })
     const body = await readBody(request)
     if (body === undefined) return reply(response, 413, { error: 'the request is too long' })
     try {
       reply(response, 200, { result: (await command(JSON.parse(body), caller)) ?? null })
     } catch (error) {
-      if (error instanceof OperatorError || error instanceof SyntaxError) reply(response, 400, { error: error.message })
+      if (error instanceof OperatorError || error instanceof SyntaxError)
+        reply(response, 400, { error: error.message })
       else {
         this.#options.onFault(error)
         reply(response, 500, { error: wordsOf(error) })
@@ -98,7 +104,9 @@ export class ControlServer {
 
 function reply(response: ServerResponse, status: number, body: unknown): void {
   const text = JSON.stringify(body)
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text)
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+    .end(text)
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {

@@ -2,7 +2,7 @@
  * Runs a conversation on a socket: owns the bytes that have come and are not yet read, the time limit, and the
  * move to TLS. The protocol's room says what to read and send; nothing here knows what it means.
  */
-import { type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { ProtocolError } from '../../protocols/bytes.ts'
 import { type Conversation, HANDSHAKE_READ_MAX, type TlsFacts } from '../../protocols/conversation.ts'
@@ -16,7 +16,10 @@ export class HangUpError extends Error {
 }
 
 /** Moves a plain socket to TLS, in the role of this end; resolves when the handshake is done. */
-export type Upgrade = (socket: Socket, alpn: readonly string[]) => Promise<{ socket: TLSSocket; facts: TlsFacts }>
+export type Upgrade = (
+  socket: Socket,
+  alpn: readonly string[],
+) => Promise<{ socket: TLSSocket; facts: TlsFacts }>
 
 export interface Talk<Question> {
   readonly upgrade: Upgrade
@@ -80,6 +83,34 @@ export class Talker {
     }
   }
 
+  /** The first byte that comes, left where it is. */
+  async peek(): Promise<number> {
+    await this.#wait(1)
+    return this.#chunks[0]?.[0] ?? 0
+  }
+
+  /** Direct TLS: the client began with its handshake, so what has come belongs to it. */
+  async secure(upgrade: Upgrade, alpn: readonly string[]): Promise<TlsFacts> {
+    const { socket: plain, pending } = this.take()
+    if (pending.length > 0) plain.unshift(pending)
+    const { socket, facts } = await upgrade(plain, alpn)
+    this.#socket = socket
+    this.#listen()
+    return facts
+  }
+
+  /** Resolves when the peer has closed; what it still says is dropped. */
+  async closed(): Promise<void> {
+    while (this.#ended === undefined) {
+      this.#chunks = []
+      this.#length = 0
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        this.#socket.resume()
+      })
+    }
+  }
+
   /** Bytes that came and were not read: they belong to whoever takes the socket. */
   take(): { socket: Socket; pending: Uint8Array } {
     this.#unlisten()
@@ -90,14 +121,18 @@ export class Talker {
     return { socket: this.#socket, pending }
   }
 
-  async #read(length: number): Promise<Uint8Array> {
+  async #wait(length: number): Promise<void> {
     while (this.#length < length) {
       if (this.#ended !== undefined) throw this.#ended
-      this.#socket.resume()
       await new Promise<void>((resolve) => {
         this.#wake = resolve
+        this.#socket.resume()
       })
     }
+  }
+
+  async #read(length: number): Promise<Uint8Array> {
+    await this.#wait(length)
     const all = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)
     const rest = (all ?? Buffer.alloc(0)).subarray(length)
     this.#chunks = rest.length === 0 ? [] : [rest]
@@ -138,11 +173,19 @@ export class Talker {
   }
 
   #listen(): void {
-    this.#socket.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onEnd)
+    this.#socket
+      .on('data', this.#onData)
+      .on('end', this.#onEnd)
+      .on('error', this.#onError)
+      .on('close', this.#onEnd)
   }
 
   #unlisten(): void {
-    this.#socket.off('data', this.#onData).off('end', this.#onEnd).off('error', this.#onError).off('close', this.#onEnd)
+    this.#socket
+      .off('data', this.#onData)
+      .off('end', this.#onEnd)
+      .off('error', this.#onError)
+      .off('close', this.#onEnd)
   }
 
   #end(error: Error): void {

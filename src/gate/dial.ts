@@ -4,9 +4,18 @@ import { connect, type Socket } from 'node:net'
 export const DIAL_MS_MAX = 10_000
 const KEEP_ALIVE_MS = 60_000
 
-export function dial(address: { readonly host: string; readonly port: number }, signal: AbortSignal): Promise<Socket> {
+export function dial(
+  address: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, allowHalfOpen: true })
+    const socket = connect({
+      ...address,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      allowHalfOpen: true,
+    })
     const failed = (error: Error): void => {
       socket.destroy()
       reject(error)

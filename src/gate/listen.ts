@@ -57,11 +57,14 @@ export class Listener {
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       // Two processes may listen at once while one takes over from the other.
-      server.listen({ host: options.host, port: options.port, reusePort: process.platform === 'linux' }, () => {
-        server.off('error', reject)
-        server.on('error', events.onFault)
-        resolve(new Listener(server, options, events))
-      })
+      server.listen(
+        { host: options.host, port: options.port, reusePort: process.platform === 'linux' },
+        () => {
+          server.off('error', reject)
+          server.on('error', events.onFault)
+          resolve(new Listener(server, options, events))
+        },
+      )
     })
   }
 

@@ -19,7 +19,8 @@ export interface Peer {
 /** The peer it names; undefined where the balancer speaks for itself (a health check). */
 export function* readProxyHeader(): Conversation<Peer | undefined> {
   const fixed = new Reader(yield* read(FIXED_BYTES))
-  if (Buffer.from(fixed.bytes(12)).toString('hex') !== SIGNATURE) throw new ProtocolError('no PROXY protocol v2 header')
+  if (Buffer.from(fixed.bytes(12)).toString('hex') !== SIGNATURE)
+    throw new ProtocolError('no PROXY protocol v2 header')
   const command = fixed.uint8()
   const family = fixed.uint8()
   const length = fixed.uint16()

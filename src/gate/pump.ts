@@ -101,6 +101,11 @@ export class Pump {
     }
   }
 
+  /** Steps of the relay that did not come from bytes: a cancel request by another connection. */
+  carryOut(steps: readonly Step[]): void {
+    if (this.#ended === undefined) this.#carryOut(steps)
+  }
+
   #carryOut(steps: readonly Step[]): void {
     const { session, recorder } = this.#parts
     const late: Step[] = []
@@ -121,7 +126,7 @@ export class Pump {
             this.#judge(step.statement)
             break
           case 'cancel':
-            this.#parts.cancel()
+            this.#cancel()
             break
           case 'close':
             for (const record of late.splice(0)) if (record.type === 'record') this.#record(record)
@@ -135,6 +140,8 @@ export class Pump {
       this.#recorderFailed()
     }
     if (recorder.congested) this.#waitForRelief()
+    // An answer may have made the relay ready for more.
+    else if (this.#parts.client.isPaused()) this.#room('client')
   }
 
   #record({ event }: Extract<Step, { type: 'record' }>): void {
@@ -160,8 +167,22 @@ export class Pump {
         this.#carryOut(this.#guarded(() => this.#parts.relay.verdict(known)))
         this.#room('client')
       },
-      (error: unknown) => this.#parts.client.destroy(error instanceof Error ? error : new Error(String(error))),
+      (error: unknown) =>
+        this.#parts.client.destroy(error instanceof Error ? error : new Error(String(error))),
     )
+  }
+
+  /** Like any request: it reaches the target when its record is where the mode says. */
+  #cancel(): void {
+    const { recorder, cancel } = this.#parts
+    const reach = this.#barrier.forward
+    if (reach === undefined) {
+      cancel()
+      return
+    }
+    recorder.when(this.#mark, reach, (error) => {
+      if (error === undefined) cancel()
+    })
   }
 
   #outlet(side: Side): Outlet {
@@ -174,7 +195,8 @@ export class Pump {
   /** Whether `side` must not be read: its other side has no room, or a verdict or the book is waited for. */
   #mustPause(side: Side): boolean {
     if (this.#outlets[OTHER[side]].isFull) return true
-    return side === 'client' && (this.#judging || this.#parts.recorder.congested)
+    const { relay, recorder } = this.#parts
+    return side === 'client' && (this.#judging || relay.full === true || recorder.congested)
   }
 
   #room(side: Side): void {
@@ -215,7 +237,8 @@ export class Pump {
     const { client, target, relay, recorderRefusal } = this.#parts
     this.#outlets.client.abandon()
     this.#outlets.target.abandon()
-    for (const step of relay.stop(recorderRefusal)) if (step.type === 'send' && step.to === 'client') client.write(step.bytes)
+    for (const step of relay.stop(recorderRefusal))
+      if (step.type === 'send' && step.to === 'client') client.write(step.bytes)
     this.#ended = { why: 'limit', message: recorderRefusal.what }
     client.end()
     target.destroy()

@@ -14,12 +14,27 @@ export function badCredential(user: string, record: string): Refusal {
 }
 
 /** `contact` closes every refusal that only somebody else can lift. */
-export function accessDenied(target: string, user: string, why: readonly string[], ask: string, record: string): Refusal {
-  return { cause: 'access', what: `access to "${target}" denied for ${user}`, why: why.join('\n'), next: ask, record }
+export function accessDenied(
+  target: string,
+  user: string,
+  why: readonly string[],
+  ask: string,
+  record: string,
+): Refusal {
+  return {
+    cause: 'access',
+    what: `access to "${target}" denied for ${user}`,
+    why: why.join('\n'),
+    next: ask,
+    record,
+  }
 }
 
 export function noTarget(user: string, targets: readonly string[], record: string): Refusal {
-  const within = targets.length === 0 ? 'No target is within your reach here.' : `Within your reach: ${targets.join(', ')}.`
+  const within =
+    targets.length === 0
+      ? 'No target is within your reach here.'
+      : `Within your reach: ${targets.join(', ')}.`
   return {
     cause: 'access',
     what: 'no target named',

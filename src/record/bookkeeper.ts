@@ -45,7 +45,7 @@ export class Bookkeeper {
   /** Opens and recovers the book: when this returns, it can be recorded into. */
   constructor(options: ThreadOptions, parts: BookkeeperParts) {
     this.#parts = parts
-    this.#book = openBook(options.directory)
+    this.#book = openBook(options.directory, options.signingKey)
     const { db, files, origin, signer, head, clean } = this.#book
     this.#keys = new KeyStore(this.#book.keys)
     this.#store = new Store(db, origin, signer, head, { random: parts.random, keep: options.keepCheckpoint })

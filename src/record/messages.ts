@@ -12,6 +12,7 @@ export interface DiskPolicy {
 
 export interface ThreadOptions {
   readonly directory: string
+  readonly signingKey?: string
   readonly release: string
   readonly acceptJournalLoss: boolean
   readonly keepCheckpoint: { readonly records: number; readonly micros: number }

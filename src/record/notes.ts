@@ -1,11 +1,19 @@
 /** What happens at the door and around the gate, as records of a session: src/access/events.ts into members. */
-import type { AccessEvent, Who } from '../access/events.ts'
+
 import type { Payload, PayloadType } from '../../protocols/events.ts'
+import type {
+  AccessDeniedEvent,
+  AdminEvent,
+  AuditReadEvent,
+  ConfigEvent,
+  LoginEvent,
+  Who,
+} from '../access/events.ts'
 import type { Mark } from './group-commit.ts'
 import type { RecordedSession } from './session.ts'
 
 /** Events that `note` writes; a session's opening and closing are the recorder's own. */
-export type Noted = Exclude<AccessEvent, { type: 'session.open' | 'session.close' }>
+export type Noted = LoginEvent | AccessDeniedEvent | AdminEvent | ConfigEvent | AuditReadEvent
 
 export interface Note {
   readonly mark: Mark
@@ -20,7 +28,9 @@ export function note(session: RecordedSession, event: Noted): Note {
       const { act, outcome: out, sub, code, repeated } = event
       const op = out === 'denied' ? session.takeOp() : undefined
       const counted = { ops: repeated?.count, from: repeated?.firstMicros }
-      return noted(session, { kind: 'login', act, out, op, sub, code, ...counted }, [sealed('who', event.private)])
+      return noted(session, { kind: 'login', act, out, op, sub, code, ...counted }, [
+        sealed('who', event.private),
+      ])
     }
     case 'access.denied': {
       const { act, sub, target: tgt } = event

@@ -1,0 +1,350 @@
+/** Builds everything from a configuration and takes it down again: the only place where the parts meet. */
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
+import { Accounts } from './access/accounts.ts'
+import { Authenticator } from './access/authenticate.ts'
+import { renewAll } from './access/authorize.ts'
+import { readCredentials } from './access/credentials.ts'
+import { readDirectory } from './access/directory.ts'
+import { type Ending, LiveConnections } from './access/live.ts'
+import { Kek } from './book/keys.ts'
+import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
+import type { LoadedConfig } from './config/load.ts'
+import type { Listener as ListenerConfig } from './config/schema.ts'
+import { controlCommands } from './control/commands.ts'
+import { ControlServer } from './control/server.ts'
+import { Cancels } from './gate/cancels.ts'
+import { Gate, type InForce } from './gate/gate.ts'
+import { type Accepted, Listener } from './gate/listen.ts'
+import { servePostgres } from './gate/postgres.ts'
+import { systemRandom } from './record/random.ts'
+import { Recorder } from './record/recorder.ts'
+import { systemClock } from './system/clock.ts'
+import type { Log } from './system/log.ts'
+import { microseconds } from './system/microseconds.ts'
+import { OperatorError } from './system/operator-error.ts'
+import { systemSchedule } from './system/schedule.ts'
+import { decodeKey, type Environment, readSecret } from './system/secret.ts'
+
+const SWEEP_MS = 1000
+/** Hours and expiries of grants are looked at this often. */
+const RENEW_EVERY_SWEEPS = 10
+const DRAIN_LOOK_MS = 50
+/** From the end of a drain until connections that do not close are given up. */
+const END_MS_MAX = 6000
+const SIGNING_KEY_MAX_AGE_MS = 30 * 24 * 3600 * 1000
+const DISK_POLICY = { warnShare: 0.2, closeShare: 0.05, closeBytes: 1 << 30, ballastBytes: 64 << 20 }
+
+export interface AppOptions {
+  readonly loaded: LoadedConfig
+  /** Reads the configuration again; throws an OperatorError with what is wrong with it. */
+  readonly read: () => Promise<LoadedConfig>
+  readonly env: Environment
+  readonly release: string
+  readonly log: Log
+  readonly acceptJournalLoss: boolean
+  /** The book cannot be written any more; what runs has been told. */
+  readonly onFailure: (error: Error) => void
+}
+
+export interface ListeningAt {
+  readonly name: string
+  readonly type: ListenerConfig['type']
+  readonly host: string
+  readonly port: number
+}
+
+interface OpenListener {
+  readonly at: ListeningAt
+  readonly listener: Listener
+  readonly config: ListenerConfig
+}
+
+export class App {
+  readonly #options: AppOptions
+  readonly #recorder: Recorder
+  readonly #accounts: Accounts
+  readonly #gate: Gate
+  readonly #listeners: OpenListener[] = []
+  #control: ControlServer | undefined
+  #sweep: Disposable | undefined
+  #sweeps = 0
+
+  private constructor(options: AppOptions, recorder: Recorder, accounts: Accounts, gate: Gate) {
+    this.#options = options
+    this.#recorder = recorder
+    this.#accounts = accounts
+    this.#gate = gate
+  }
+
+  /** Everything is open when this resolves; when it rejects, nothing is. */
+  static async start(options: AppOptions): Promise<App> {
+    await using undo = new AsyncDisposableStack()
+    const { config } = options.loaded
+    const inForce = await readInForce(options)
+    const directory = await readDirectory(config, options.env)
+    const accounts = undo.use(
+      Accounts.open(join(config.gateway.data_dir, 'accounts.db'), { clock: systemClock }),
+    )
+    let app: App | undefined
+    const recorder = await startRecorder(options, (error) => app?.fail(error))
+    undo.defer(() => recorder.stop())
+    const authenticator = new Authenticator(directory, {
+      accounts,
+      clock: systemClock,
+      tell: (event) => gate.noteRefusedLogin(event),
+    })
+    const gate = new Gate(
+      {
+        recorder,
+        authenticator,
+        live: new LiveConnections(),
+        cancels: new Cancels(),
+        clock: systemClock,
+        log: options.log,
+        random: (length) => randomBytes(length),
+      },
+      inForce,
+    )
+    app = new App(options, recorder, accounts, gate)
+    const built = app
+    undo.defer(() => built.#closeDoors())
+    const effective = canonicalText(effectiveConfig(config))
+    gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
+    app.#tellActs()
+    for (const [name, listener] of config.listeners) await app.#listen(name, listener)
+    app.#control = await app.#openControl()
+    app.#sweepLater()
+    undo.move()
+    return app
+  }
+
+  get listening(): readonly ListeningAt[] {
+    return this.#listeners.map(({ at }) => at)
+  }
+
+  get vkey(): string {
+    return this.#recorder.opened.vkey
+  }
+
+  /** Puts another configuration in force. Sessions whose grant is gone end; all others go on under the new one. */
+  async reload(loaded: LoadedConfig): Promise<readonly string[]> {
+    const { gateway } = this.#gate.inForce.loaded.config
+    const { name, data_dir: data } = loaded.config.gateway
+    if (name !== gateway.name || data !== gateway.data_dir) {
+      throw new OperatorError(
+        'config',
+        'the name and the data_dir of a running gateway cannot change: restart it',
+      )
+    }
+    const options = { ...this.#options, loaded }
+    const inForce = await readInForce(options)
+    const directory = await readDirectory(loaded.config, this.#options.env)
+    const before = effectiveConfig(this.#gate.inForce.loaded.config)
+    const after = effectiveConfig(loaded.config)
+    const changes = compareConfigs(before, after).map(describeChange)
+    this.#gate.note({ type: 'config', act: 'reload', private: { effective: canonicalText(after), changes } })
+    this.#gate.replace(inForce)
+    this.#gate.parts.authenticator.reload(directory)
+    this.#renewGrants()
+    await this.#relisten(loaded)
+    this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
+    return changes
+  }
+
+  /** Takes no new sessions, ends the open ones where nothing is under way, and all of them after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    const { live, clock } = this.#gate.parts
+    this.#gate.drain()
+    for (const { listener } of this.#listeners) listener.close()
+    const deadline = clock.steady() + graceMs
+    const ending: Ending = { why: 'stop', message: 'the gateway stops' }
+    while (live.size > 0 && clock.steady() < deadline && this.#recorder.failure === undefined) {
+      for (const connection of live.list()) if (connection.isIdle()) connection.end(ending)
+      await sleep(DRAIN_LOOK_MS)
+    }
+    for (const connection of live.list()) connection.end(ending)
+    const cut = clock.steady() + END_MS_MAX
+    while (live.size > 0 && clock.steady() < cut) await sleep(DRAIN_LOOK_MS)
+    await this.#closeDoors()
+    this.#gate.parts.authenticator.flush()
+    await this.#recorder.stop()
+    this.#accounts[Symbol.dispose]()
+  }
+
+  /** Everything that ends by itself: idle and overdue sessions, revoked tokens, hours that have passed. */
+  #sweepLater(): void {
+    this.#sweep = systemClock.after(SWEEP_MS, () => {
+      try {
+        const { live, clock } = this.#gate.parts
+        live.endOverdue(clock.now())
+        this.#endRevoked()
+        if (++this.#sweeps % RENEW_EVERY_SWEEPS === 0) this.#renewGrants()
+        this.#tellActs()
+      } catch (error) {
+        this.#options.log.unexpected(error)
+      }
+      this.#sweepLater()
+    })
+  }
+
+  #endRevoked(): void {
+    const { live, clock } = this.#gate.parts
+    if (live.size === 0) return
+    const now = clock.now()
+    const tokens = this.#accounts
+      .tokens()
+      .filter(({ revoked, expires }) => revoked === undefined && expires > now)
+    const valid = new Set(tokens.map(({ id }) => id))
+    for (const connection of live.list()) {
+      const { token } = connection.grant().identity.facts
+      if (token !== undefined && !valid.has(token)) {
+        connection.end({ why: 'admin', message: 'its token was revoked or has expired' })
+      }
+    }
+  }
+
+  #renewGrants(): void {
+    const { live, clock } = this.#gate.parts
+    const byGrant = new Map(live.list().map((connection) => [connection.grant(), connection]))
+    const { gone, kept } = renewAll(byGrant.keys(), this.#gate.inForce.loaded, clock.now())
+    for (const { grant, denial } of gone) byGrant.get(grant)?.end({ why: 'admin', message: denial.what })
+    for (const [old, renewed] of kept) byGrant.get(old)?.renew(renewed)
+  }
+
+  /** What commands did to the accounts while no gateway ran, or beside this one. */
+  #tellActs(): void {
+    const acts = this.#accounts.pendingActs()
+    const last = acts.at(-1)
+    if (last === undefined) return
+    let mark = 0
+    for (const { event } of acts) mark = this.#gate.note(event).mark
+    this.#recorder.wait(mark, 'durable').then(
+      () => this.#accounts.actsTold(last.id),
+      (error: unknown) => this.#options.log.unexpected(error),
+    )
+  }
+
+  async #listen(name: string, config: ListenerConfig): Promise<void> {
+    const serve = this.#serverOf(config)
+    if (serve === undefined) return
+    const { host, port } = config.address
+    const proxies = 'proxy_protocol' in config ? (config.proxy_protocol?.from ?? []) : []
+    const listener = await Listener.open(
+      { name, host, port, proxies },
+      {
+        onConnection: serve,
+        onFault: (error) => this.#options.log.connectionFailed({ listener: name, error }),
+      },
+    )
+    const at = { name, type: config.type, ...listener.address }
+    this.#listeners.push({ at, listener, config })
+    this.#options.log.listening({ listener: name, address: `${at.host}:${at.port}` })
+  }
+
+  #serverOf(config: ListenerConfig): ((accepted: Accepted) => Promise<void>) | undefined {
+    switch (config.type) {
+      case 'postgres':
+        return (accepted) => servePostgres(this.#gate, config, accepted)
+      case 'mysql':
+      case 'ssh':
+      case 'metrics':
+        return undefined
+    }
+  }
+
+  /** Listeners that are gone or changed close; their connections go on. */
+  async #relisten({ config }: LoadedConfig): Promise<void> {
+    for (const entry of [...this.#listeners]) {
+      if (isDeepStrictEqual(config.listeners.get(entry.at.name), entry.config)) continue
+      entry.listener.close()
+      this.#listeners.splice(this.#listeners.indexOf(entry), 1)
+    }
+    const open = new Set(this.#listeners.map(({ at }) => at.name))
+    for (const [name, listener] of config.listeners) if (!open.has(name)) await this.#listen(name, listener)
+  }
+
+  #openControl(): Promise<ControlServer> {
+    const { control } = this.#gate.inForce.loaded.config.gateway
+    return ControlServer.open({
+      socket: control.socket,
+      requireToken: control.require_token,
+      commands: controlCommands({ gate: this.#gate, reload: () => this.#reloadFile() }),
+      identify: async () => undefined,
+      onFault: (error) => this.#options.log.unexpected(error),
+    })
+  }
+
+  async #reloadFile(): Promise<readonly string[]> {
+    return this.reload(await this.#options.read())
+  }
+
+  /** Running sessions are told and end; whoever started us ends the process. */
+  fail(error: Error): void {
+    this.#options.log.recordingSuspended({ why: 'store', error })
+    this.#gate.drain()
+    for (const connection of this.#gate.parts.live.list()) {
+      connection.end({ why: 'stop', message: 'the book cannot be written' })
+    }
+    this.#options.onFailure(error)
+  }
+
+  async #closeDoors(): Promise<void> {
+    this.#sweep?.[Symbol.dispose]()
+    for (const { listener } of this.#listeners) listener.close()
+    await this.#control?.close()
+  }
+}
+
+async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
+  const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
+  const context = createSecureContext({
+    cert: await readFile(cert),
+    key: await readFile(key),
+    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
+    minVersion: 'TLSv1.2',
+  })
+  return {
+    loaded,
+    credentials: await readCredentials(loaded.config, env),
+    tls: { context, clientCertificates: clientCa !== undefined },
+  }
+}
+
+async function startRecorder(options: AppOptions, onFailure: (error: Error) => void): Promise<Recorder> {
+  const { gateway, recording, integrity } = options.loaded.config
+  const { records, time } = integrity.keep_checkpoint_every
+  const kek = new Kek(
+    decodeKey(await readSecret(recording.encryption.key, options.env), 'recording.encryption.key'),
+  )
+  return Recorder.start(
+    {
+      directory: gateway.data_dir,
+      signingKey: integrity.signing_key,
+      release: options.release,
+      acceptJournalLoss: options.acceptJournalLoss,
+      keepCheckpoint: { records, micros: time * 1000 },
+      signingKeyMaxAgeMs: SIGNING_KEY_MAX_AGE_MS,
+      disk: DISK_POLICY,
+      kek,
+      compress: true,
+    },
+    {
+      now: microseconds,
+      random: systemRandom(),
+      schedule: systemSchedule,
+      onState: (state) => {
+        if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
+        else if (state === 'open') options.log.recordingResumed()
+      },
+      onFailure,
+    },
+  )
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => systemClock.after(ms, resolve))
+}

@@ -1,0 +1,65 @@
+/** `gatebook serve`: the gateway until it is told to stop. SIGTERM drains, a second one hurries; SIGHUP reloads. */
+import { App, type AppOptions } from '../app.ts'
+import { createLog, type Log } from '../system/log.ts'
+import { OperatorError, wordsOf } from '../system/operator-error.ts'
+import { readConfig } from './config-file.ts'
+import type { Io } from './io.ts'
+import { RELEASE } from './release.ts'
+
+export interface ServeOptions {
+  readonly config: string
+  readonly acceptJournalLoss: boolean
+  /** How long open sessions may go on after SIGTERM. */
+  readonly graceMs: number
+  readonly json: boolean
+}
+
+/** Sessions that a failed store leaves are given this long to hear of it. */
+const FAILURE_MS_MAX = 30_000
+
+export async function serve(options: ServeOptions, io: Io): Promise<number> {
+  const log = createLog('info', io.stderr)
+  const read = () => readConfig(options.config)
+  const failed = Promise.withResolvers<'failed'>()
+  const appOptions: AppOptions = {
+    loaded: await read(),
+    read,
+    env: process.env,
+    release: RELEASE,
+    log,
+    acceptJournalLoss: options.acceptJournalLoss,
+    onFailure: () => failed.resolve('failed'),
+  }
+  const app = await App.start(appOptions)
+  log.started({ release: RELEASE, gateway: appOptions.loaded.config.gateway.name })
+  const reload = (): void => void reloadFrom(app, read, log)
+  process.on('SIGHUP', reload)
+  const ended = await Promise.race([signalled(), failed.promise])
+  process.off('SIGHUP', reload)
+  log.stopping({ reason: ended })
+  if (ended === 'failed') {
+    await app.stop(FAILURE_MS_MAX).catch((error: unknown) => log.unexpected(error))
+    return 1
+  }
+  const hurry = signalled().then(() => 'hurried' as const)
+  const stopped = app.stop(options.graceMs).then(() => 'stopped' as const)
+  if ((await Promise.race([stopped, hurry])) === 'hurried') await app.stop(0)
+  return 0
+}
+
+/** An invalid file changes nothing, and the log says why. */
+async function reloadFrom(app: App, read: () => Promise<AppOptions['loaded']>, log: Log): Promise<void> {
+  try {
+    await app.reload(await read())
+  } catch (error) {
+    if (!(error instanceof OperatorError)) log.unexpected(error)
+    log.configRefused({ file: 'configuration', faults: wordsOf(error).split('\n') })
+  }
+}
+
+function signalled(): Promise<'SIGTERM' | 'SIGINT'> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'))
+    process.once('SIGINT', () => resolve('SIGINT'))
+  })
+}

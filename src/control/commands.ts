@@ -1,0 +1,114 @@
+/** What the control socket can be asked: one entry per command, each with the form of what it takes. */
+import { z } from 'zod'
+import { LOCAL_SUBJECT } from '../access/events.ts'
+import type { LiveConnection } from '../access/live.ts'
+import type { Gate } from '../gate/gate.ts'
+import { AdministrationError, erase, retain, rotateSigningKey } from '../record/administration.ts'
+import { OperatorError } from '../system/operator-error.ts'
+import type { Command } from './server.ts'
+
+export interface CommandParts {
+  readonly gate: Gate
+  readonly reload: () => Promise<readonly string[]>
+}
+
+/** A live session as commands show it. Times are milliseconds since 1970. */
+export interface SessionRow {
+  readonly session: string
+  readonly protocol: string
+  readonly user: string
+  readonly target: string
+  readonly roles: readonly string[]
+  readonly address: string
+  readonly since: number
+  readonly lastTraffic: number
+  readonly idle: boolean
+}
+
+const sid = z.string().regex(/^[a-z2-7]{16}$/, { error: 'expected the id of a session, 16 characters' })
+const reason = z.string().max(1000).optional()
+const scope = z.union([
+  z.strictObject({
+    refs: z
+      .array(z.tuple([sid, z.int().min(0)]))
+      .min(1)
+      .max(128),
+  }),
+  z.strictObject({ sids: z.array(sid).min(1).max(256) }),
+  z.strictObject({ below: z.int().min(1) }),
+])
+
+export function controlCommands({ gate, reload }: CommandParts): ReadonlyMap<string, Command> {
+  const { recorder, live } = gate.parts
+  return new Map<string, Command>([
+    ['sessions.list', takes(z.strictObject({}), () => live.list().map(sessionRow))],
+    [
+      'sessions.kill',
+      takes(z.strictObject({ session: sid, reason }), (given, sub) => {
+        const connection = live.find(given.session)
+        if (connection === undefined) throw new OperatorError('usage', `no session ${given.session} is open`)
+        const why = given.reason === undefined ? {} : { private: { reason: given.reason } }
+        gate.note({ type: 'admin', act: 'session.kill', sub, outcome: 'ok', about: given.session, ...why })
+        const by = sub === LOCAL_SUBJECT ? 'an administrator' : sub
+        connection.end({
+          why: 'admin',
+          message: `${by} ended it${given.reason === undefined ? '' : `: ${given.reason}`}`,
+        })
+        return sessionRow(connection)
+      }),
+    ],
+    ['reload', takes(z.strictObject({}), () => reload())],
+    ['book.status', takes(z.strictObject({}), () => recorder.status())],
+    [
+      'book.erase',
+      takes(z.strictObject({ scope, reason }), (given, sub) =>
+        erase(recorder, given.scope, act(sub, given.reason)),
+      ),
+    ],
+    [
+      'book.retain',
+      takes(z.strictObject({ below: z.int().min(1), reason }), (given, sub) =>
+        retain(recorder, given.below, act(sub, given.reason)),
+      ),
+    ],
+    [
+      'book.rotate-key',
+      takes(z.strictObject({ reason }), async (given, sub) => ({
+        vkey: await rotateSigningKey(recorder, act(sub, given.reason)),
+      })),
+    ],
+  ])
+}
+
+function takes<Given>(form: z.ZodType<Given>, run: (given: Given, sub: string) => unknown): Command {
+  return async (given, { sub }) => {
+    const parsed = form.safeParse(given)
+    if (!parsed.success) throw new OperatorError('usage', z.prettifyError(parsed.error))
+    try {
+      return await run(parsed.data, sub)
+    } catch (error) {
+      if (error instanceof AdministrationError)
+        throw new OperatorError('usage', error.message, { cause: error })
+      throw error
+    }
+  }
+}
+
+function act(sub: string, reason: string | undefined): { sub: string; reason?: string } {
+  return reason === undefined ? { sub } : { sub, reason }
+}
+
+function sessionRow(connection: LiveConnection): SessionRow {
+  const grant = connection.grant()
+  return {
+    session: connection.sid,
+    protocol: connection.protocol,
+    user: connection.user,
+    target: grant.targetName,
+    roles: grant.roles,
+    address: connection.address,
+    since: connection.since,
+    lastTraffic: connection.lastTraffic(),
+    idle: connection.isIdle(),
+  }
+}

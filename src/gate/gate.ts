@@ -1,0 +1,83 @@
+/**
+ * What every connection shares: the recorder, who may come, what is in force now. A reload replaces `InForce` as a
+ * whole; a connection reads it at each decision and never keeps a part of it.
+ */
+import type { Authenticator } from '../access/authenticate.ts'
+import type { Credentials } from '../access/credentials.ts'
+import type { AccessEvent } from '../access/events.ts'
+import type { LiveConnections } from '../access/live.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import type { Note, Noted } from '../record/notes.ts'
+import { note } from '../record/notes.ts'
+import type { Recorder } from '../record/recorder.ts'
+import type { Clock } from '../system/clock.ts'
+import type { Log } from '../system/log.ts'
+import type { Cancels } from './cancels.ts'
+import type { ServerTls } from './tls.ts'
+
+export interface InForce {
+  readonly loaded: LoadedConfig
+  readonly credentials: Credentials
+  readonly tls: ServerTls
+}
+
+export interface GateParts {
+  readonly recorder: Recorder
+  readonly authenticator: Authenticator
+  readonly live: LiveConnections
+  readonly cancels: Cancels
+  readonly clock: Clock
+  readonly log: Log
+  readonly random: (length: number) => Uint8Array
+}
+
+/** Addresses whose last refused login is remembered, for the id that later, merely counted ones are shown. */
+const REFUSED_KEPT = 1024
+
+export class Gate {
+  readonly parts: GateParts
+  #inForce: InForce
+  #draining = false
+  readonly #refused = new Map<string, string>()
+
+  constructor(parts: GateParts, inForce: InForce) {
+    this.parts = parts
+    this.#inForce = inForce
+  }
+
+  get inForce(): InForce {
+    return this.#inForce
+  }
+
+  replace(inForce: InForce): void {
+    this.#inForce = inForce
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  drain(): void {
+    this.#draining = true
+  }
+
+  /** Into the gateway's own session. */
+  note(event: Noted): Note {
+    return note(this.parts.recorder.gateway, event)
+  }
+
+  /** A login that failed, or several counted as one. */
+  noteRefusedLogin(event: Extract<AccessEvent, { type: 'login' }>): void {
+    const { record } = this.note(event)
+    const address = event.private.address ?? ''
+    this.#refused.delete(address)
+    this.#refused.set(address, record)
+    const [oldest] = this.#refused.keys()
+    if (this.#refused.size > REFUSED_KEPT && oldest !== undefined) this.#refused.delete(oldest)
+  }
+
+  /** The record of the last refused login from there: repeated ones are counted and share it. */
+  refusedRecord(address: string): string {
+    return this.#refused.get(address) ?? ''
+  }
+}

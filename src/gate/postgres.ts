@@ -1,0 +1,322 @@
+/**
+ * The story of one PostgreSQL connection, in order: it says who it is and where to; that is judged and recorded;
+ * the target is dialled; only then does the client learn that it is in; bytes pass until one side ends.
+ */
+import { ProtocolError } from '../../protocols/bytes.ts'
+import type { TlsFacts } from '../../protocols/conversation.ts'
+import * as postgres from '../../protocols/postgres/index.ts'
+import type { Refusal } from '../../protocols/relay.ts'
+import type { StatementFacts } from '../../protocols/statement-facts.ts'
+import { splitLogin } from '../access/address.ts'
+import type { Attempt, LoginResult } from '../access/authenticate.ts'
+import type { Grant } from '../access/authorize.ts'
+import { SCRAM_ITERATIONS } from '../access/verifier.ts'
+import type { DatabaseTarget, Listener } from '../config/schema.ts'
+import type { RecordedSession } from '../record/session.ts'
+import { admit } from './admission.ts'
+import { HangUpError, Talker } from './converse.ts'
+import { dial } from './dial.ts'
+import type { Gate } from './gate.ts'
+import type { Accepted } from './listen.ts'
+import { pumpSession } from './pump-session.ts'
+import { targetFailed, unsupported } from './refusals.ts'
+import { judge } from './statements.ts'
+import { serverUpgrade, targetUpgrade } from './tls.ts'
+
+/** PostgreSQL's own limit from the first byte to the end of the login. */
+export const LOGIN_MS_MAX = 60_000
+export const CONNECT_MS_MAX = 30_000
+const CANCEL_MS_MAX = 10_000
+const TLS_FIRST_BYTE = 0x16
+const NONCE_BYTES = 18
+const ALPN = ['postgresql']
+
+type PostgresListener = Extract<Listener, { type: 'postgres' }>
+
+/** Serves one connection from its first byte to its last; what it throws is our mistake or the peer's hang-up. */
+export async function servePostgres(
+  gate: Gate,
+  listener: PostgresListener,
+  accepted: Accepted,
+): Promise<void> {
+  const { talker, peer } = accepted
+  const door = new Doorkeeper(gate, listener, accepted)
+  const arrived = await door.arrive()
+  if (arrived.type === 'cancel') {
+    // Neither way an answer: whoever guesses learns nothing.
+    gate.parts.cancels.request(arrived.pid, arrived.secret)
+    talker.socket.end()
+    return
+  }
+  const { login } = arrived
+  const split = splitLogin(login.user, gate.inForce.loaded.config.targets)
+  const admission = await admit(gate, {
+    door: 'pg',
+    typed: login.user,
+    result: arrived.result,
+    request: {
+      protocol: 'postgres',
+      ...(split.target === undefined ? {} : { named: split.target }),
+      ...(listener.target === undefined ? {} : { bound: listener.target }),
+      ...(login.database === undefined ? {} : { database: login.database }),
+    },
+    peer,
+    claims: Object.fromEntries(login.parameters),
+  })
+  if (admission.type === 'refused') return say(talker, postgres.refuse(admission.refusal))
+  accepted.known()
+  await serveSession(gate, accepted, { login, grant: admission.grant, session: admission.session })
+}
+
+interface Admitted {
+  readonly login: postgres.Login
+  readonly grant: Grant
+  readonly session: RecordedSession
+}
+
+async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Admitted): Promise<void> {
+  const { session, login, grant } = admitted
+  const clientSecret = gate.parts.random(login.version === postgres.PROTOCOL_3_0 ? 4 : 32)
+  try {
+    const reached = await reach(gate, admitted, clientSecret)
+    if (reached.type === 'refused') {
+      session.close(reached.why)
+      return say(talker, reached.told)
+    }
+    const { ready, target, tls } = reached
+    talker.socket.write(Buffer.concat([login.success, ready.welcome]))
+    const client = talker.take()
+    const targetSide = target.take()
+    const relay = postgres.relay({
+      session: session.sid,
+      firstOperation: session.nextOp,
+      database: databaseOf(grant, login),
+      ready,
+      unguessable: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('hex'),
+      judge: true,
+      readOnly: grant.readOnly,
+      parameters: gate.inForce.loaded.config.recording.sql.parameters,
+      statementBytesMax: gate.inForce.loaded.config.recording.sql.max_statement,
+      ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
+    })
+    const cancel = (): Promise<void> =>
+      cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret })
+    let leave = (): void => {}
+    const { why } = await pumpSession(gate, {
+      relay,
+      session,
+      grant,
+      peer,
+      client: client.socket,
+      target: targetSide.socket,
+      pending: { client: client.pending, target: targetSide.pending },
+      cancel: () =>
+        void cancel().catch((error: unknown) =>
+          gate.parts.log.targetFailed({ target: grant.targetName, error }),
+        ),
+      judge: (statement, current) => judge(gate, current, statement, readFacts),
+      onPump: (pump) => {
+        leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => {
+          if (session.closed) return
+          const { operation, steps } = relay.cancel()
+          pump.carryOut(steps)
+          if (!session.closed) session.record({ type: 'end', op: operation, outcome: 'ok' })
+        })
+      },
+    }).finally(() => leave())
+    if (gate.parts.recorder.failure === undefined) session.close(why)
+  } finally {
+    if (!session.closed && gate.parts.recorder.failure === undefined) session.close('client')
+  }
+}
+
+type Reached =
+  | {
+      readonly type: 'reached'
+      readonly ready: postgres.Ready
+      readonly target: Talker
+      readonly tls: 'require' | 'off'
+    }
+  | { readonly type: 'refused'; readonly told: Uint8Array; readonly why: 'target' | 'client' }
+
+/** Dials the target and logs in to it, as whom the grant says. */
+async function reach(gate: Gate, { login, grant }: Admitted, clientSecret: Uint8Array): Promise<Reached> {
+  const settings = postgres.startupSettings(login.parameters, grant.readOnly)
+  const refused = (refusal: Refusal): Reached => ({
+    type: 'refused',
+    told: postgres.refuse(refusal),
+    why: 'client',
+  })
+  if (login.replication !== undefined) {
+    const why = 'Replication would carry data past the record of statements.'
+    return refused(unsupported('replication is not allowed here', why, 'Connect without replication.', ''))
+  }
+  if (settings.refused.length > 0) {
+    const why = `Not on the list of settings that pass: ${settings.refused.join(', ')}.`
+    return refused(
+      unsupported('a startup setting is not allowed', why, 'Leave it out, or SET it afterwards.', ''),
+    )
+  }
+  const target = grant.target as DatabaseTarget
+  const credentials = gate.inForce.credentials.get(grant.targetName)
+  const credential = grant.readOnly ? credentials?.readOnly : credentials?.usual
+  const tls = target.tls.mode === 'disable' ? 'off' : 'require'
+  let talker: Talker | undefined
+  try {
+    const signal = AbortSignal.timeout(CONNECT_MS_MAX)
+    talker = new Talker(await dial(target.address, signal))
+    const own: [string, string][] = grant.readOnly ? [['default_transaction_read_only', 'on']] : []
+    const conversation = postgres.connect({
+      tls,
+      version: login.version,
+      user: credential?.user ?? '',
+      database: databaseOf(grant, login),
+      parameters: new Map([...settings.passed, ...own]),
+      password: credential?.password.text(),
+      nonce: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('base64'),
+      clientSecret,
+    })
+    const ready = await talker.run(conversation, {
+      upgrade: upgradeOf(gate, grant),
+      answer: ({ password, salt, iterations }) => postgres.saltPassword(password, salt, iterations),
+      signal,
+    })
+    if (ready.type === 'ready') return { type: 'reached', ready, target: talker, tls }
+    talker.socket.destroy()
+    gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(ready.message) })
+    return { type: 'refused', told: tellFailure(ready, grant), why: 'target' }
+  } catch (error) {
+    talker?.socket.destroy()
+    gate.parts.log.targetFailed({ target: grant.targetName, error })
+    const why =
+      error instanceof ProtocolError ? 'It does not speak as PostgreSQL should.' : 'It cannot be reached.'
+    return { type: 'refused', told: postgres.refuse(targetFailed(grant.targetName, why, '')), why: 'target' }
+  }
+}
+
+/** What the database says itself (no such database, too many clients) passes as it is; its view of our login does not. */
+function tellFailure(failure: postgres.ConnectFailure, grant: Grant): Uint8Array {
+  const { fields } = failure
+  const text = (letter: string): string => Buffer.from(fields?.get(letter) ?? '').toString('utf8')
+  const code = text('C')
+  if (fields === undefined || code.startsWith('28')) {
+    const why = code === '' ? `${failure.message}.` : 'It refuses the account that this gateway uses there.'
+    return postgres.refuse(targetFailed(grant.targetName, why, ''))
+  }
+  return postgres.encodeError('FATAL', code, { M: text('M'), D: text('D'), H: text('H') })
+}
+
+/** The target's default for a client that names none, then PostgreSQL's own: the user's name. */
+function databaseOf(grant: Grant, login: postgres.Login): string {
+  const target = grant.target as DatabaseTarget
+  return grant.access.database ?? login.database ?? target.database ?? target.credentials.user
+}
+
+function upgradeOf(gate: Gate, grant: Grant): ReturnType<typeof targetUpgrade> {
+  const target = grant.target as DatabaseTarget
+  const { mode } = target.tls
+  const ca = gate.inForce.credentials.get(grant.targetName)?.ca
+  return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, ca })
+}
+
+async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<void> {
+  const signal = AbortSignal.timeout(CANCEL_MS_MAX)
+  const target = grant.target as DatabaseTarget
+  const talker = new Talker(await dial(target.address, signal))
+  try {
+    await talker.run(postgres.cancel(options), {
+      upgrade: upgradeOf(gate, grant),
+      answer: () => undefined,
+      signal,
+    })
+    await talker.closed()
+  } finally {
+    talker.socket.destroy()
+  }
+}
+
+function say(talker: Talker, bytes: Uint8Array): void {
+  talker.socket.end(bytes)
+  const socket = talker.take().socket
+  socket.resume()
+  socket.setTimeout(CANCEL_MS_MAX, () => socket.destroy())
+}
+
+const readFacts = (text: string): StatementFacts => ({
+  parts: [{ verb: 'unknown', tables: [] }],
+  touches: [],
+  masked: text,
+})
+
+type Arrived =
+  | postgres.CancelRequest
+  | { readonly type: 'login'; readonly login: postgres.Login; readonly result: LoginResult }
+
+/** Asks who is there, and answers what the conversation must know of that name. */
+class Doorkeeper {
+  readonly #gate: Gate
+  readonly #listener: PostgresListener
+  readonly #accepted: Accepted
+  #attempt: Attempt | undefined
+  #password: LoginResult | undefined
+
+  constructor(gate: Gate, listener: PostgresListener, accepted: Accepted) {
+    this.#gate = gate
+    this.#listener = listener
+    this.#accepted = accepted
+  }
+
+  async arrive(): Promise<Arrived> {
+    const { talker } = this.#accepted
+    const upgrade = serverUpgrade(this.#gate.inForce.tls)
+    const signal = AbortSignal.timeout(LOGIN_MS_MAX)
+    const stop = (): void => void talker.socket.destroy()
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      let tls: TlsFacts | undefined
+      if ((await talker.peek()) === TLS_FIRST_BYTE) tls = await talker.secure(upgrade, ALPN)
+      const { random } = this.#gate.parts
+      const conversation = postgres.accept({
+        tls,
+        tlsPolicy: this.#listener.require_tls ? 'require' : 'allow',
+        method: this.#listener.login,
+        nonce: Buffer.from(random(NONCE_BYTES)).toString('base64'),
+        mock: { secret: random(32), iterations: SCRAM_ITERATIONS },
+      })
+      const login = await talker.run(conversation, {
+        upgrade,
+        answer: (question) => this.#answer(question),
+        signal,
+      })
+      return login.type === 'cancel' ? login : { type: 'login', login, result: this.#resultOf(login) }
+    } catch (error) {
+      // Somebody who had named a user and then went away, or broke the protocol, has tried and failed.
+      this.#attempt?.refuse('abandoned')
+      if (error instanceof ProtocolError) talker.socket.end()
+      throw error
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  async #answer(question: postgres.AcceptQuestion): Promise<unknown> {
+    const { loaded } = this.#gate.inForce
+    const { user } = splitLogin(question.user, loaded.config.targets)
+    const { address } = this.#accepted.peer
+    this.#attempt = this.#gate.parts.authenticator.begin({ door: 'pg', user, address })
+    if (question.type === 'password') {
+      this.#password = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
+      return this.#password.type === 'identity' ? 'password' : undefined
+    }
+    const { salt, verifiers } = this.#attempt.scramChallenge()
+    const numbered = verifiers.map(({ storedKey, serverKey }, k) => ({ id: String(k), storedKey, serverKey }))
+    return { salt, iterations: SCRAM_ITERATIONS, verifiers: numbered } satisfies postgres.Verifiers
+  }
+
+  #resultOf(login: postgres.Login): LoginResult {
+    const attempt = this.#attempt
+    if (attempt === undefined) throw new HangUpError('a login without a proof')
+    if (this.#password !== undefined) return this.#password
+    return login.secret === undefined ? attempt.refuse() : attempt.provedBy(Number(login.secret))
+  }
+}
