@@ -228,12 +228,7 @@ export class Answers {
     if (operation === undefined || (kind === 's' && head.kind !== 'execute'))
       throw unexpected('PortalSuspended')
     const tag = kind === 'C' ? tagOf(bytes, start + HEADER_BYTES, end) : ''
-    const rows =
-      kind === 'I'
-        ? undefined
-        : head.withheld === undefined
-          ? (countOf(tag) ?? operation.rows)
-          : operation.rows
+    const rows = rowsOf(kind, head.withheld === undefined ? tag : '', operation.rows)
     endCopy(this.#session, head, 'ok', rows === undefined ? {} : { rows })
     const told = head.withheld !== undefined && head.answered
     head.answered = true
@@ -372,6 +367,12 @@ function manner(tag: number, length: number): Manner {
 
 function unexpected(what: string): ProtocolError {
   return new ProtocolError(`the server sent ${what} that nothing had asked for`)
+}
+
+/** The server's count where it gives one; rows seen where it does not, as for SHOW; for most statements none. */
+function rowsOf(kind: string, tag: string, seen: number): number | undefined {
+  if (kind === 's') return seen
+  return countOf(tag) ?? (seen > 0 ? seen : undefined)
 }
 
 /** The error of ours that stands for this one of the server's, if any. */

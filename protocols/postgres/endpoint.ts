@@ -9,6 +9,8 @@ const SEQUENCE = 0x30
 const OBJECT_IDENTIFIER = 0x06
 const CONTEXT_0 = 0xa0
 
+const SHA_1 = '2b0e03021a'
+
 /** By the OID's DER content in hex. MD5 and SHA-1 are replaced by SHA-256, as the RFC demands. */
 const HASHES: ReadonlyMap<string, string> = new Map([
   ['2a864886f70d010104', 'sha256'], // md5WithRSAEncryption
@@ -22,7 +24,7 @@ const HASHES: ReadonlyMap<string, string> = new Map([
   ['2a8648ce3d040302', 'sha256'],
   ['2a8648ce3d040303', 'sha384'],
   ['2a8648ce3d040304', 'sha512'],
-  ['2b0e03021a', 'sha256'], // SHA-1, as a parameter of RSASSA-PSS
+  [SHA_1, 'sha256'],
   ['608648016503040204', 'sha224'],
   ['608648016503040201', 'sha256'],
   ['608648016503040202', 'sha384'],
@@ -47,9 +49,9 @@ function signatureHash(certificate: Uint8Array): string | undefined {
 
 /** RSASSA-PSS names its hash in its parameters; left out, it is SHA-1. */
 function pssHash(signature: Reader): string {
-  const parameters = element(signature, SEQUENCE)
-  if (parameters.left === 0) return '2b0e03021a'
-  const hashAlgorithm = element(element(parameters, CONTEXT_0), SEQUENCE)
+  const parameters = element(signature, SEQUENCE).rest()
+  if (parameters[0] !== CONTEXT_0) return SHA_1
+  const hashAlgorithm = element(element(new Reader(parameters), CONTEXT_0), SEQUENCE)
   return hex(element(hashAlgorithm, OBJECT_IDENTIFIER).rest())
 }
 

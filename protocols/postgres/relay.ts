@@ -95,7 +95,7 @@ export class PostgresRelay implements Relay {
     const { ledger, flow } = this.#session
     this.#closed = true
     if (!ledger.idle) flow.hold()
-    ledger.abortAll()
+    this.#session.abort()
     if (told !== undefined && !this.#answers.fatal && this.#answers.between) flow.insert('client', told)
     flow.step({ type: 'close', reason })
   }

@@ -1,5 +1,5 @@
 /** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
-import type { Payload } from '../events.ts'
+import type { Outcome, Payload } from '../events.ts'
 import type { TransactionStatus } from './backend.ts'
 import type { Ready } from './connect.ts'
 import { Flow } from './flow.ts'
@@ -169,11 +169,7 @@ export class Session {
     this.ledger.end(portal.operation, 'skipped', { payloads })
   }
 
-  endCopy(
-    copy: Copy,
-    outcome: 'ok' | 'error' | 'skipped',
-    facts: { code?: string; rows?: number } = {},
-  ): void {
+  endCopy(copy: Copy, outcome: Outcome, facts: { code?: string; rows?: number } = {}): void {
     const { in: toServer, out: toClient } = copy
     const bytes = toServer.bytes + toClient.bytes
     const meta = json('meta', {
@@ -187,6 +183,16 @@ export class Session {
   endCopies(item: Expectation): void {
     for (const copy of item.copies) if (this.ledger.isOpen(copy.operation)) this.endCopy(copy, 'skipped')
     if (this.copyHost === item) this.copyHost = undefined
+  }
+
+  /** The connection ends: what was carried so far stays provable. */
+  abort(): void {
+    for (const host of new Set([this.queue.head, this.copyHost])) {
+      for (const copy of host?.copies ?? []) {
+        if (this.ledger.isOpen(copy.operation)) this.endCopy(copy, 'aborted')
+      }
+    }
+    this.ledger.abortAll()
   }
 
   /** The server has discarded a message: its answer does not come, and nothing it announced has happened. */
@@ -224,9 +230,14 @@ export class Session {
   }
 
   #settleChanges(item: Expectation, applied: boolean): void {
-    const tags = applied ? (item.operation?.results ?? []).flatMap(({ tag }) => tag ?? []) : []
     const changes = item.statement?.changes ?? NOTHING
-    if (changes.length > 0 || tags.some(changesNames)) settleChanges(this.statements, changes, tags)
+    const results = applied ? (item.operation?.results ?? NOTHING) : NOTHING
+    if (changes.length === 0 && !results.some(({ tag }) => tag !== undefined && changesNames(tag))) return
+    settleChanges(
+      this.statements,
+      changes,
+      results.flatMap(({ tag }) => tag ?? []),
+    )
   }
 }
 
