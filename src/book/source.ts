@@ -28,6 +28,7 @@ export class BookSource implements Source {
   readonly end: number
   readonly head: Uint8Array | undefined
   readonly payloads: PayloadRows
+  readonly tiles: number
   readonly #db: Database.Database
   readonly #tile: Database.Statement
   readonly #newestCheckpoint: number
@@ -43,10 +44,12 @@ export class BookSource implements Source {
       (SELECT first+count FROM bundle ORDER BY first DESC LIMIT 1) AS end,
       (SELECT CAST(note AS BLOB) FROM head) AS head,
       (SELECT max(size) FROM ckpt) AS newest,
+      (SELECT count(*) FROM tile) AS tiles,
       (SELECT max(rowid) FROM payload) AS payloads`)
     this.first = index(snapshot['first'] ?? 0)
     this.end = index(snapshot['end'] ?? 0)
     this.head = snapshot['head'] === null ? undefined : blob(snapshot['head'])
+    this.tiles = index(snapshot['tiles'])
     this.#newestCheckpoint = index(snapshot['newest'] ?? 0)
     this.payloads = new Payloads(db, Number(snapshot['payloads'] ?? 0))
   }
