@@ -16,9 +16,8 @@ import {
   SourceError,
 } from './verify/source.ts'
 
-/** Rows read in one transaction, so that none is held long enough to keep a live book's WAL from being reset. */
-const COMMITS_PER_SLICE = 16
-const ROWS_PER_SLICE = 1_024
+/** Rows read at once, each time in a transaction that ends with them: a live book's WAL can be reset between. */
+const SLICE = 64
 
 const UNREADABLE = /^SQLITE_(?:IOERR|CANTOPEN|NOMEM|BUSY|LOCKED|PERM|AUTH|READONLY|INTERRUPT|FULL|PROTOCOL)/
 
@@ -29,6 +28,7 @@ export class BookSource implements Source {
   readonly end: number
   readonly head: Uint8Array | undefined
   readonly payloads: PayloadRows
+  readonly tiles: number
   readonly #db: Database.Database
   readonly #tile: Database.Statement
   readonly #newestCheckpoint: number
@@ -44,10 +44,12 @@ export class BookSource implements Source {
       (SELECT first+count FROM bundle ORDER BY first DESC LIMIT 1) AS end,
       (SELECT CAST(note AS BLOB) FROM head) AS head,
       (SELECT max(size) FROM ckpt) AS newest,
+      (SELECT count(*) FROM tile) AS tiles,
       (SELECT max(rowid) FROM payload) AS payloads`)
     this.first = index(snapshot['first'] ?? 0)
     this.end = index(snapshot['end'] ?? 0)
     this.head = snapshot['head'] === null ? undefined : blob(snapshot['head'])
+    this.tiles = index(snapshot['tiles'])
     this.#newestCheckpoint = index(snapshot['newest'] ?? 0)
     this.payloads = new Payloads(db, Number(snapshot['payloads'] ?? 0))
   }
@@ -103,14 +105,7 @@ export class BookSource implements Source {
     )
     const sql =
       'SELECT first, count, codec, crc, leaves FROM bundle WHERE first >= ? AND first < ? ORDER BY first LIMIT ?'
-    for (const row of slices(
-      this.#db,
-      sql,
-      'first',
-      index(start['first'] ?? 0),
-      this.end,
-      COMMITS_PER_SLICE,
-    )) {
+    for (const row of slices(this.#db, sql, 'first', index(start['first'] ?? 0), this.end)) {
       const [first, count] = [index(row['first']), index(row['count'])]
       const [codec, crc, leaves] = [index(row['codec']), index(row['crc']), blob(row['leaves'])]
       yield { first, count, leaves: () => decodeBundle({ count, codec, crc, leaves }) }
@@ -120,14 +115,14 @@ export class BookSource implements Source {
   *checkpoints(): Iterable<KeptCheckpoint> {
     const sql =
       'SELECT size, CAST(note AS BLOB) AS note FROM ckpt WHERE size >= ? AND size < ? ORDER BY size LIMIT ?'
-    for (const row of slices(this.#db, sql, 'size', 0, this.#newestCheckpoint + 1, ROWS_PER_SLICE)) {
+    for (const row of slices(this.#db, sql, 'size', 0, this.#newestCheckpoint + 1)) {
       yield { size: index(row['size']), note: blob(row['note']) }
     }
   }
 
   *kept(): Iterable<KeptLeaf> {
     const sql = 'SELECT seq, leaf FROM kept WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?'
-    for (const row of slices(this.#db, sql, 'seq', 0, Number.MAX_SAFE_INTEGER, ROWS_PER_SLICE)) {
+    for (const row of slices(this.#db, sql, 'seq', 0, Number.MAX_SAFE_INTEGER)) {
       yield { seq: index(row['seq']), leaf: blob(row['leaf']) }
     }
   }
@@ -165,7 +160,7 @@ class Payloads implements PayloadRows {
   *rest(): Iterable<{ readonly sid: string; readonly i: number }> {
     const sql =
       'SELECT rowid AS row, sid, i FROM payload WHERE rowid >= ? AND rowid < ? ORDER BY rowid LIMIT ?'
-    for (const row of slices(this.#db, sql, 'row', Number.MIN_SAFE_INTEGER, this.#last + 1, ROWS_PER_SLICE)) {
+    for (const row of slices(this.#db, sql, 'row', Number.MIN_SAFE_INTEGER, this.#last + 1)) {
       const [word, bit] = place(Number(row['row']))
       const { sid, i } = row
       if (((this.#taken.get(word) ?? 0) & bit) === 0) yield { sid: String(sid), i: Number(i) }
@@ -179,17 +174,12 @@ function place(row: number): readonly [number, number] {
 }
 
 /** Rows by an integer key that ascends: a damaged tree of pages could show the same ones again and again. */
-function* slices(
-  db: Database.Database,
-  sql: string,
-  key: string,
-  start: number,
-  end: number,
-  limit: number,
-): Iterable<Row> {
+function* slices(db: Database.Database, sql: string, key: string, start: number, end: number): Iterable<Row> {
+  const statement = reading('read rows', () => db.prepare(sql))
   let next = start
-  while (true) {
-    const rows = reading('read rows', () => db.prepare(sql).all(next, end, limit) as Row[])
+  let rows: Row[]
+  do {
+    rows = reading('read rows', () => statement.all(next, end, SLICE) as Row[])
     for (const row of rows) {
       const at = row[key]
       if (typeof at !== 'number' || !(at >= next))
@@ -197,8 +187,7 @@ function* slices(
       next = at + 1
       yield row
     }
-    if (rows.length < limit) return
-  }
+  } while (rows.length === SLICE)
 }
 
 function requireFormat(db: Database.Database): void {

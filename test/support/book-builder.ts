@@ -5,7 +5,14 @@
 import { createCipheriv, createHash, createPrivateKey, hash } from 'node:crypto'
 import Database from 'better-sqlite3'
 import { formatVkey, makeSigner, type Signer, signCheckpoint } from '../../src/book/checkpoint.ts'
-import { encodeBundle, encodeLeaf, type Members, type Ref } from '../../src/book/format.ts'
+import {
+  decodeBundle,
+  encodeBundle,
+  encodeLeaf,
+  type Members,
+  parseLeaf,
+  type Ref,
+} from '../../src/book/format.ts'
 import { SCHEMA } from '../../src/book/schema.ts'
 import { leafHash, nodeHash, RightEdge } from '../../src/book/tree.ts'
 
@@ -53,6 +60,31 @@ export function seal({ sid, key }: TestSession, i: number, t: string, text: stri
   return { sid, ref: { h: hash('sha256', data, 'base64'), i, n: data.length, t }, data }
 }
 
+export interface BundleRow {
+  readonly first: number
+  readonly count: number
+  readonly codec: number
+  readonly crc: number
+  readonly leaves: Uint8Array
+}
+
+export function readBundles(db: Database.Database): BundleRow[] {
+  return db.prepare('SELECT * FROM bundle ORDER BY first').all() as BundleRow[]
+}
+
+export function readLeaves(db: Database.Database): Uint8Array[] {
+  return readBundles(db).flatMap((row) => decodeBundle(row))
+}
+
+function prunedHashes(db: Database.Database): Uint8Array[] {
+  const first = readBundles(db)[0]?.first ?? 0
+  const tiles = db.prepare('SELECT hashes FROM tile WHERE level = 0 ORDER BY n').pluck().all() as Buffer[]
+  return Array.from(
+    { length: first },
+    (_, at) => tiles[at >> 8]?.subarray((at & 255) * 32, ((at & 255) + 1) * 32) ?? Buffer.alloc(0),
+  )
+}
+
 export class BookBuilder {
   readonly db: Database.Database
   readonly signers: Signer[] = []
@@ -60,14 +92,27 @@ export class BookBuilder {
   readonly #origin: string
   #edge = RightEdge.empty()
   #prev: Uint8Array = Buffer.alloc(32)
-  #hashes: Uint8Array[] = []
+  readonly #hashes: Uint8Array[] = []
   #ts = 1_763_600_000_000_000
 
-  constructor(file: string, origin = ORIGIN, key = 'key 0') {
+  constructor(file: string, origin = ORIGIN, signers: readonly Signer[] = [testSigner('key 0', origin)]) {
     this.#origin = origin
+    this.signers.push(...signers)
     this.db = new Database(file)
-    this.db.exec(SCHEMA)
-    this.signers.push(testSigner(key, origin))
+    if (this.db.pragma('user_version', { simple: true }) === 0) this.db.exec(SCHEMA)
+    for (const hash of prunedHashes(this.db)) this.#pushHash(hash)
+    for (const leaf of readLeaves(this.db)) this.#push(leaf)
+  }
+
+  #push(leaf: Uint8Array): void {
+    this.#pushHash(leafHash(leaf))
+    this.#ts = parseLeaf(leaf).ts
+  }
+
+  #pushHash(leaf: Uint8Array): void {
+    this.#prev = leaf
+    this.#edge.append(leaf)
+    this.#hashes.push(leaf)
   }
 
   get size(): number {
@@ -104,17 +149,15 @@ export class BookBuilder {
   }
 
   #append(draft: Draft): Uint8Array {
-    this.#ts = draft.ts ?? this.#ts + 1_000
+    const ts = draft.ts ?? this.#ts + 1_000
     const place = {
       log: this.#origin,
       seq: this.size,
       prev: Buffer.from(this.#prev).toString('base64'),
       salt: bytesOf(`salt ${this.size}`, 16).toString('base64url'),
     }
-    const leaf = encodeLeaf({ ...draft, ts: this.#ts }, place)
-    this.#prev = leafHash(leaf)
-    this.#edge.append(this.#prev)
-    this.#hashes.push(this.#prev)
+    const leaf = encodeLeaf({ ...draft, ts }, place)
+    this.#push(leaf)
     for (const { level, n, hashes } of filledTiles(this.#hashes)) {
       this.db.prepare('INSERT INTO tile VALUES (?,?,?)').run(level, n, hashes)
     }

@@ -1,5 +1,4 @@
 /** A book of about 300 records with everything in it that a book can have; it ends with an `op.end`. */
-import { hash } from 'node:crypto'
 import { formatVkey, type Signer, type Vkey } from '../../src/book/checkpoint.ts'
 import { BookBuilder, type Draft, type Sealed, type TestSession } from './book-builder.ts'
 
@@ -141,7 +140,7 @@ function gatewayRecords({ sid }: TestSession, n: number): Draft[] {
 }
 
 /** The person of one session, by 7.1; then, by 7.2, all of another one. */
-function erasePayload(book: BookBuilder, gateway: TestSession, name: string): number {
+export function erasePayload(book: BookBuilder, gateway: TestSession, name: string): number {
   const sid = book.sessions.get(name)?.sid ?? ''
   const seq = book.commit([
     { kind: 'erase', sid: gateway.sid, scope: { refs: [[sid, 0]] }, sub: 'u_1', by: ['u_2'] },
@@ -151,16 +150,12 @@ function erasePayload(book: BookBuilder, gateway: TestSession, name: string): nu
   return seq
 }
 
-function eraseSession(book: BookBuilder, gateway: TestSession, name: string): number {
+export function eraseSession(book: BookBuilder, gateway: TestSession, name: string): number {
   const sid = book.sessions.get(name)?.sid ?? ''
   const seq = book.commit([{ kind: 'erase', sid: gateway.sid, scope: { sids: [sid] }, sub: 'u_1' }])
   book.db.prepare('INSERT INTO erased VALUES (?,NULL,?)').run(sid, seq)
   book.db.prepare('DELETE FROM payload WHERE sid = ?').run(sid)
   return seq
-}
-
-export function comOf(key: Uint8Array): string {
-  return hash('sha256', Buffer.concat([Buffer.from('gatebook/data-key/v1\0'), key]), 'base64')
 }
 
 export function vkeyText(book: SampleBook): string {

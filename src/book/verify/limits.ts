@@ -143,7 +143,8 @@ function openOperations({ count, shown }: Circumstances['open']): string {
 }
 
 function erasures({ erased, undeleted }: Circumstances): Limit[] {
-  const limits: Limit[] = [...erased].map(([seq, count]) => ({
+  const byRecord = [...erased].sort(([a], [b]) => a - b)
+  const limits: Limit[] = byRecord.map(([seq, count]) => ({
     code: 'erased',
     text: `${count} payloads, erased by record ${seq}`,
   }))

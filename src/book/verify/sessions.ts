@@ -72,10 +72,11 @@ export class Sessions {
     return this.#stopped
   }
 
-  /** The opening leaf of a session whose beginning is gone. */
-  keep(leaf: Leaf): void {
-    const { sid, kind } = leaf
-    if (kind === 'session.open' && sid !== undefined) this.#begin(leaf.seq, sid, leaf.act, true)
+  /** The opening leaf of a session whose beginning is gone otherwise. */
+  keep(leaf: Leaf, seq: number): void {
+    if (leaf.kind !== 'session.open' || leaf.sid === undefined) return
+    const session = this.#begin(seq, leaf.sid, leaf.act, true)
+    if (session !== undefined) this.#name(session, leaf, seq)
   }
 
   see(leaf: Leaf, seq: number): void {
@@ -87,15 +88,23 @@ export class Sessions {
       leaf.kind === 'session.open' ? this.#begin(seq, sid, leaf.act, false) : this.#find(seq, sid)
     if (session === undefined) return
     this.#count(session, leaf, seq)
-    if (leaf.ref !== undefined) {
-      for (const ref of leaf.ref) {
-        const first = session.nonces.meet(ref, this.#boots)
-        if (first === 'wrong')
-          this.#findings.add('nonce', seq, `record ${seq} names payload ${ref.i} of ${sid} against the rules`)
-        if (first === 'first') this.#payloads.check(session.payloads, ref, seq)
+    this.#name(session, leaf, seq)
+    if (leaf.kind === 'session.close') this.#end(session, leaf, seq)
+  }
+
+  /** The payloads that a record names. */
+  #name(session: Session, leaf: Leaf, seq: number): void {
+    for (const ref of leaf.ref ?? []) {
+      const met = session.nonces.meet(ref, this.#boots)
+      if (met === 'first') this.#payloads.check(session.payloads, ref, seq)
+      if (met === 'wrong') {
+        this.#findings.add(
+          'nonce',
+          seq,
+          `record ${seq} names payload ${ref.i} of ${session.sid} against the rules`,
+        )
       }
     }
-    if (leaf.kind === 'session.close') this.#end(session, leaf, seq)
   }
 
   #begin(seq: number, sid: string, act: string | undefined, partial: boolean): Session | undefined {

@@ -18,6 +18,8 @@ export interface Source {
   checkpoints(): Iterable<KeptCheckpoint>
   /** In ascending order. */
   kept(): Iterable<KeptLeaf>
+  /** Full tiles there are; undefined where nobody keeps them by number. */
+  readonly tiles: number | undefined
   /** 256 hashes, or undefined where there is no such tile. */
   tile(level: number, n: number): Uint8Array | undefined
 }

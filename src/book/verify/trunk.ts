@@ -23,6 +23,7 @@ export class Trunk {
   readonly #layers: Layer[] = []
   #size = 0
   #lost = false
+  #tiles = 0
 
   constructor(source: Source, findings: Findings) {
     this.#source = source
@@ -56,6 +57,7 @@ export class Trunk {
   }
 
   #compare(level: number, { n, hashes }: Layer): void {
+    this.#tiles++
     const stored = this.#source.tile(level, n)
     const width = TILE_HASHES ** level
     if (stored === undefined) {
@@ -89,6 +91,14 @@ export class Trunk {
     if (!this.#lost) this.#findings.add('tile', this.#size, `no leaf and no tile ${n}: no root from here on`)
     this.#lost = true
     this.#size = end
+  }
+
+  /** All records have been met. A tile beyond them is not of this tree, and whoever asks for it later is misled. */
+  finish(): void {
+    const { tiles = this.#tiles } = this.#source
+    if (tiles > this.#tiles && !this.#lost) {
+      this.#findings.add('tile', undefined, `there are ${tiles} tiles, and the records fill ${this.#tiles}`)
+    }
   }
 
   /** The root over the records so far; undefined once neither a leaf nor a stored hash was there for one. */

@@ -103,6 +103,7 @@ class Walk {
       this.#options.progress?.(this.#trunk.size)
     }
     const { size } = this.#trunk
+    this.#trunk.finish()
     this.#kept.finish(size)
     this.#checkpoints.finish(size)
     this.#open = this.#sessions.finish(this.#options.closed === true)
@@ -169,7 +170,7 @@ class Walk {
     const leaf = this.#parse(index, bytes)
     if (leaf === undefined) return
     this.#judgePlace(leaf, index)
-    this.#sessions.keep(leaf)
+    this.#sessions.keep(leaf, index)
     this.#announce(leaf, index)
   }
 
