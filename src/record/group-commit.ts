@@ -33,8 +33,12 @@ export class GroupCommit {
   #forWritten: Waiting[] = []
   #forDurable: Waiting[] = []
   #flushing = false
+  /** What the sync that runs, or the last one, covers. */
+  #covered: Mark
   #syncing = false
+  /** Runs while something is written that no sync covers. */
   #late: (() => void) | undefined
+  #overdue = false
   #failure: Error | undefined
 
   constructor(
@@ -47,6 +51,7 @@ export class GroupCommit {
     this.#onFailure = parts.onFailure
     this.#written = ring.open - 1
     this.#durable = this.#written
+    this.#covered = this.#written
   }
 
   get backlog(): number {
@@ -105,7 +110,14 @@ export class GroupCommit {
     this.#forWritten = waiting
     for (const { done } of ready) done()
     if (this.#forDurable.length > 0) this.#sync()
-    else this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#sync())
+    if (this.#covered < this.#written)
+      this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#syncLate())
+  }
+
+  #syncLate(): void {
+    this.#late = undefined
+    this.#overdue = true
+    this.#sync()
   }
 
   /** One fdatasync at a time; it covers what was written before it began, and is never tried again. */
@@ -114,7 +126,9 @@ export class GroupCommit {
     this.#syncing = true
     this.#late?.()
     this.#late = undefined
+    this.#overdue = false
     const target = this.#written
+    this.#covered = target
     this.#disk.sync((error) => {
       this.#syncing = false
       if (this.#failure !== undefined) return
@@ -127,10 +141,7 @@ export class GroupCommit {
       const [ready, waiting] = split(this.#forDurable, target)
       this.#forDurable = waiting
       for (const { done } of ready) done()
-      if (this.#forDurable.some(({ mark }) => mark <= this.#written)) this.#sync()
-      else if (target < this.#written) {
-        this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#sync())
-      }
+      if (this.#overdue || this.#forDurable.some(({ mark }) => mark <= this.#written)) this.#sync()
     })
   }
 
