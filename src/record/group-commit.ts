@@ -32,6 +32,9 @@ export class GroupCommit {
   #durable: Mark
   #forWritten: Waiting[] = []
   #forDurable: Waiting[] = []
+  /** Here a mark is the number of a sync. */
+  #forSync: Waiting[] = []
+  #syncs = 0
   #flushing = false
   /** What the sync that runs, or the last one, covers. */
   #covered: Mark
@@ -95,6 +98,26 @@ export class GroupCommit {
     })
   }
 
+  /** Writes zeros over the free space, a piece a turn, and makes that durable: what was erased must not live on there. */
+  async scrub(): Promise<void> {
+    for (let from: number | undefined = 0; from !== undefined; ) {
+      if (this.#failure !== undefined) throw this.#failure
+      try {
+        from = this.#ring.scrub(from)
+      } catch (cause) {
+        throw this.#fail('write', cause)
+      }
+      await new Promise<void>((resolve) => this.#schedule.soon(resolve))
+    }
+    await new Promise<void>((resolve, reject) => {
+      const done: Waiter = (error) => (error === undefined ? resolve() : reject(error))
+      if (this.#failure !== undefined) return done(this.#failure)
+      // A sync that runs already may not cover the last piece.
+      this.#forSync.push({ mark: this.#syncs + 1, done })
+      this.#sync()
+    })
+  }
+
   /** Hands what was appended to the kernel, and starts a sync where somebody waits for one. */
   flush(): void {
     this.#flushing = false
@@ -122,13 +145,15 @@ export class GroupCommit {
 
   /** One fdatasync at a time; it covers what was written before it began, and is never tried again. */
   #sync(): void {
-    if (this.#syncing || this.#failure !== undefined || this.#durable === this.#written) return
+    const isNeeded = this.#durable < this.#written || this.#forSync.length > 0
+    if (this.#syncing || this.#failure !== undefined || !isNeeded) return
     this.#syncing = true
     this.#late?.()
     this.#late = undefined
     this.#overdue = false
     const target = this.#written
     this.#covered = target
+    const number = ++this.#syncs
     this.#disk.sync((error) => {
       this.#syncing = false
       if (this.#failure !== undefined) return
@@ -140,8 +165,11 @@ export class GroupCommit {
       this.#ring.durable = target
       const [ready, waiting] = split(this.#forDurable, target)
       this.#forDurable = waiting
-      for (const { done } of ready) done()
-      if (this.#overdue || this.#forDurable.some(({ mark }) => mark <= this.#written)) this.#sync()
+      const [settled, unsettled] = split(this.#forSync, number)
+      this.#forSync = unsettled
+      for (const { done } of [...ready, ...settled]) done()
+      const isWaited = this.#forDurable.some(({ mark }) => mark <= this.#written)
+      if (this.#overdue || isWaited || this.#forSync.length > 0) this.#sync()
     })
   }
 
@@ -150,9 +178,10 @@ export class GroupCommit {
     if (this.#failure !== undefined) return
     this.#failure = error
     this.#late?.()
-    const waiting = [...this.#forWritten, ...this.#forDurable]
+    const waiting = [...this.#forWritten, ...this.#forDurable, ...this.#forSync]
     this.#forWritten = []
     this.#forDurable = []
+    this.#forSync = []
     for (const { done } of waiting) done(error)
   }
 
