@@ -151,7 +151,7 @@ export class JournalRing {
     ) {
       this.write()
     }
-    this.#reserve(this.#length + length)
+    this.#reserve(padded(this.#length + length))
     const buffer = this.#buffer
     let at = buffer.writeUInt16BE(members.length, this.#length)
     // Members are printable ASCII by the format: one byte a character.
@@ -177,12 +177,15 @@ export class JournalRing {
     if (end - this.#marks.freed > size) {
       throw new JournalError('full', `the journal's ${size} bytes are full: the book does not keep up`)
     }
+    // No byte of what stood there before is left between two batches: it may be of something erased.
+    if (start > this.#offset) this.#disk.write(Buffer.alloc(start - this.#offset), this.#offset % size)
+    this.#buffer.fill(0, this.#length, end - start)
     const batch = this.#buffer.subarray(0, this.#length)
     batch.writeUInt32BE(this.#length, 0)
     batch.writeBigUInt64BE(BigInt(this.#number), 8)
     batch.writeBigUInt64BE(BigInt(this.#durable), 16)
     batch.writeUInt32BE(crc32(batch.subarray(8)), 4)
-    this.#disk.write(batch, start % size)
+    this.#disk.write(this.#buffer.subarray(0, end - start), start % size)
     // Only now: the other thread reads as far as this says.
     this.#marks.written = this.#number
     this.#number++

@@ -2,6 +2,7 @@
  * FORMAT.md, section 4: what is sensitive is sealed under its session's data key, once, in the process that made
  * the key. Nothing here can encrypt under a key that was unwrapped: `DataKey` seals, `OpenedKey` opens.
  */
+import assert from 'node:assert/strict'
 import { createCipheriv, createDecipheriv, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Ref } from './format.ts'
@@ -21,7 +22,7 @@ const CODEC_DEFLATE = 1
 /** Below this, DEFLATE saves less than the call costs. */
 const DEFLATE_FROM = 512
 
-/** Fresh bytes of the system's generator. Drawn in bulk by whoever hands it in. */
+/** Fresh bytes of the system's generator, whose one copy is the caller's. Drawn in bulk by whoever hands it in. */
 export type Random = (length: number) => Uint8Array
 
 export interface Sealed {
@@ -52,8 +53,8 @@ function associatedPrefix(origin: string, sid: string): string {
 export class DataKey {
   readonly sid: string
   readonly commitment: string
-  readonly #bytes: Buffer
-  readonly #key: KeyObject
+  readonly #bytes: Uint8Array
+  #key: KeyObject | undefined
   readonly #prefix: string
   readonly #random: Random
   readonly #nonce = Buffer.alloc(12)
@@ -62,7 +63,7 @@ export class DataKey {
 
   constructor(origin: string, sid: string, random: Random) {
     this.sid = sid
-    this.#bytes = Buffer.from(random(KEY_BYTES))
+    this.#bytes = random(KEY_BYTES)
     this.#key = createSecretKey(this.#bytes)
     this.#prefix = associatedPrefix(origin, sid)
     this.#random = random
@@ -83,6 +84,7 @@ export class DataKey {
   seal(type: string, body: Uint8Array, compress: boolean): Sealed {
     if (body.length > PAYLOAD_BODY_MAX)
       throw new RangeError(`a payload of ${body.length} bytes is not cut in parts`)
+    assert(this.#key !== undefined, 'a destroyed key seals nothing')
     if (this.exhausted) throw new RangeError(`the data key of session ${this.sid} is used up`)
     const i = this.#next++
     this.#sealed += body.length
@@ -114,6 +116,7 @@ export class DataKey {
   /** Overwrites the key. The KeyObject's copy goes with the object: no interface of Node's overwrites that one. */
   destroy(): void {
     this.#bytes.fill(0)
+    this.#key = undefined
   }
 }
 

@@ -32,9 +32,16 @@ export class GroupCommit {
   #durable: Mark
   #forWritten: Waiting[] = []
   #forDurable: Waiting[] = []
+  /** Here a mark is the number of a sync. */
+  #forSync: Waiting[] = []
+  #syncs = 0
   #flushing = false
+  /** What the sync that runs, or the last one, covers. */
+  #covered: Mark
   #syncing = false
+  /** Runs while something is written that no sync covers. */
   #late: (() => void) | undefined
+  #overdue = false
   #failure: Error | undefined
 
   constructor(
@@ -47,6 +54,7 @@ export class GroupCommit {
     this.#onFailure = parts.onFailure
     this.#written = ring.open - 1
     this.#durable = this.#written
+    this.#covered = this.#written
   }
 
   get backlog(): number {
@@ -90,6 +98,26 @@ export class GroupCommit {
     })
   }
 
+  /** Writes zeros over the free space, a piece a turn, and makes that durable: what was erased must not live on there. */
+  async scrub(): Promise<void> {
+    for (let from: number | undefined = 0; from !== undefined; ) {
+      if (this.#failure !== undefined) throw this.#failure
+      try {
+        from = this.#ring.scrub(from)
+      } catch (cause) {
+        throw this.#fail('write', cause)
+      }
+      await new Promise<void>((resolve) => this.#schedule.soon(resolve))
+    }
+    await new Promise<void>((resolve, reject) => {
+      const done: Waiter = (error) => (error === undefined ? resolve() : reject(error))
+      if (this.#failure !== undefined) return done(this.#failure)
+      // A sync that runs already may not cover the last piece.
+      this.#forSync.push({ mark: this.#syncs + 1, done })
+      this.#sync()
+    })
+  }
+
   /** Hands what was appended to the kernel, and starts a sync where somebody waits for one. */
   flush(): void {
     this.#flushing = false
@@ -105,16 +133,27 @@ export class GroupCommit {
     this.#forWritten = waiting
     for (const { done } of ready) done()
     if (this.#forDurable.length > 0) this.#sync()
-    else this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#sync())
+    if (this.#covered < this.#written)
+      this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#syncLate())
+  }
+
+  #syncLate(): void {
+    this.#late = undefined
+    this.#overdue = true
+    this.#sync()
   }
 
   /** One fdatasync at a time; it covers what was written before it began, and is never tried again. */
   #sync(): void {
-    if (this.#syncing || this.#failure !== undefined || this.#durable === this.#written) return
+    const isNeeded = this.#durable < this.#written || this.#forSync.length > 0
+    if (this.#syncing || this.#failure !== undefined || !isNeeded) return
     this.#syncing = true
     this.#late?.()
     this.#late = undefined
+    this.#overdue = false
     const target = this.#written
+    this.#covered = target
+    const number = ++this.#syncs
     this.#disk.sync((error) => {
       this.#syncing = false
       if (this.#failure !== undefined) return
@@ -126,11 +165,11 @@ export class GroupCommit {
       this.#ring.durable = target
       const [ready, waiting] = split(this.#forDurable, target)
       this.#forDurable = waiting
-      for (const { done } of ready) done()
-      if (this.#forDurable.some(({ mark }) => mark <= this.#written)) this.#sync()
-      else if (target < this.#written) {
-        this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#sync())
-      }
+      const [settled, unsettled] = split(this.#forSync, number)
+      this.#forSync = unsettled
+      for (const { done } of [...ready, ...settled]) done()
+      const isWaited = this.#forDurable.some(({ mark }) => mark <= this.#written)
+      if (this.#overdue || isWaited || this.#forSync.length > 0) this.#sync()
     })
   }
 
@@ -139,9 +178,10 @@ export class GroupCommit {
     if (this.#failure !== undefined) return
     this.#failure = error
     this.#late?.()
-    const waiting = [...this.#forWritten, ...this.#forDurable]
+    const waiting = [...this.#forWritten, ...this.#forDurable, ...this.#forSync]
     this.#forWritten = []
     this.#forDurable = []
+    this.#forSync = []
     for (const { done } of waiting) done(error)
   }
 

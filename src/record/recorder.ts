@@ -61,7 +61,6 @@ export class Recorder {
   readonly #parts: RecorderParts
   readonly #thread: RecorderThread
   readonly #disk: PlacedFile
-  readonly #ring: JournalRing
   readonly #log: GroupCommit
   readonly #open = new Map<string, RecordedSession>()
   readonly #filling = new Set<RecordedSession>()
@@ -77,8 +76,8 @@ export class Recorder {
     this.opened = ready
     this.origin = ready.origin
     this.#disk = new PlacedFile(ready.journalPath)
-    this.#ring = new JournalRing(this.#disk, new JournalMarks(ready.marks), ready.lastBatch)
-    this.#log = new GroupCommit(this.#ring, {
+    const ring = new JournalRing(this.#disk, new JournalMarks(ready.marks), ready.lastBatch)
+    this.#log = new GroupCommit(ring, {
       disk: this.#disk,
       schedule: parts.schedule,
       onFailure: (error) => this.#fail(error),
@@ -186,16 +185,9 @@ export class Recorder {
     return this.#thread
   }
 
-  /** Writes zeros over the journal's free space, a piece a turn: what was erased must not live on there. */
-  async scrubJournal(): Promise<void> {
-    let next: number | undefined = 0
-    while (next !== undefined) {
-      next = this.#ring.scrub(next)
-      await new Promise<void>((resolve) => this.#parts.schedule.soon(resolve))
-    }
-    await new Promise<void>((resolve, reject) => {
-      this.#disk.sync((error) => (error === null ? resolve() : reject(error)))
-    })
+  /** Writes zeros over the journal's free space: what was erased must not live on there. */
+  scrubJournal(): Promise<void> {
+    return this.#log.scrub()
   }
 
   /** Closes what is open, lets everything reach the book, and ends the thread. */
