@@ -49,7 +49,7 @@ export function* send(bytes: Uint8Array): Conversation<void> {
 const NOTHING = new Uint8Array(0)
 
 /** Upgrades to TLS after `reply`, which may be empty. */
-export function* startTls(reply = NOTHING, alpn: readonly string[] = []): Conversation<TlsFacts> {
+export function* startTls(reply: Uint8Array = NOTHING, alpn: readonly string[] = []): Conversation<TlsFacts> {
   const facts = yield { type: 'start-tls', reply, alpn }
   return facts as TlsFacts
 }
