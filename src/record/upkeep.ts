@@ -11,7 +11,7 @@ import type { BookState, DiskPolicy } from './messages.ts'
 export const HEARTBEAT_US = 60_000_000
 const WAL_PASSIVE_BYTES = 16 << 20
 const WAL_TRUNCATE_BYTES = 64 << 20
-const IDLE_BEFORE_TRUNCATE_MS = 1000
+const IDLE_BEFORE_CHECKPOINT_MS = 1000
 const LOOK_EVERY_MS = 1000
 
 export interface UpkeepParts {
@@ -30,7 +30,7 @@ export class Upkeep {
   #state: BookState = 'open'
   #lookedAt = 0
   #lastWork = 0
-  #truncated = true
+  #checkpointed = true
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts
@@ -46,7 +46,7 @@ export class Upkeep {
     const now = this.#parts.now()
     if (worked) {
       this.#lastWork = now
-      this.#truncated = false
+      this.#checkpointed = false
     }
     if (now - this.#lookedAt < LOOK_EVERY_MS * 1000) return
     this.#lookedAt = now
@@ -69,17 +69,19 @@ export class Upkeep {
     return true
   }
 
-  /** A busy reader is no error: the next look tries again. */
+  /**
+   * The log's file is kept and written over: growing it anew would make every fsync pay for the file system's own
+   * journal. It is cut only where a reader has let it grow. A busy reader is no error: the next look tries again.
+   */
   #shortenLog(now: number): void {
     const { db, files } = this.#parts
     const log = `${files.book}-wal`
     const bytes = existsSync(log) ? statSync(log).size : 0
-    const idle = now - this.#lastWork >= IDLE_BEFORE_TRUNCATE_MS * 1000
-    if (bytes >= WAL_TRUNCATE_BYTES || (idle && !this.#truncated)) {
-      db.pragma('wal_checkpoint(TRUNCATE)')
-      this.#truncated = true
-    } else if (bytes >= WAL_PASSIVE_BYTES) {
+    const isIdle = now - this.#lastWork >= IDLE_BEFORE_CHECKPOINT_MS * 1000
+    if (bytes >= WAL_TRUNCATE_BYTES) db.pragma('wal_checkpoint(TRUNCATE)')
+    else if (bytes >= WAL_PASSIVE_BYTES || (isIdle && !this.#checkpointed)) {
       db.pragma('wal_checkpoint(PASSIVE)')
+      this.#checkpointed = isIdle
     }
   }
 
