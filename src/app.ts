@@ -10,7 +10,6 @@ import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
 import { type Ending, LiveConnections } from './access/live.ts'
-import { Kek } from './book/keys.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Listener as ListenerConfig } from './config/schema.ts'
@@ -20,14 +19,12 @@ import { Cancels } from './gate/cancels.ts'
 import { Gate, type InForce } from './gate/gate.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
 import { servePostgres } from './gate/postgres.ts'
-import { systemRandom } from './record/random.ts'
-import { Recorder } from './record/recorder.ts'
+import type { Recorder } from './record/recorder.ts'
+import { startRecorder } from './recording.ts'
 import { systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
-import { microseconds } from './system/microseconds.ts'
 import { OperatorError } from './system/operator-error.ts'
-import { systemSchedule } from './system/schedule.ts'
-import { decodeKey, type Environment, readSecret } from './system/secret.ts'
+import type { Environment } from './system/secret.ts'
 
 const SWEEP_MS = 1000
 /** Hours and expiries of grants are looked at this often. */
@@ -35,8 +32,6 @@ const RENEW_EVERY_SWEEPS = 10
 const DRAIN_LOOK_MS = 50
 /** From the end of a drain until connections that do not close are given up. */
 const END_MS_MAX = 6000
-const SIGNING_KEY_MAX_AGE_MS = 30 * 24 * 3600 * 1000
-const DISK_POLICY = { warnShare: 0.2, closeShare: 0.05, closeBytes: 1 << 30, ballastBytes: 64 << 20 }
 
 export interface AppOptions {
   readonly loaded: LoadedConfig
@@ -90,7 +85,13 @@ export class App {
       Accounts.open(join(config.gateway.data_dir, 'accounts.db'), { clock: systemClock }),
     )
     let app: App | undefined
-    const recorder = await startRecorder(options, (error) => app?.fail(error))
+    const recorder = await startRecorder(options, {
+      onState: (state) => {
+        if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
+        else if (state === 'open') options.log.recordingResumed()
+      },
+      onFailure: (error) => app?.fail(error),
+    })
     undo.defer(() => recorder.stop())
     const authenticator = new Authenticator(directory, {
       accounts,
@@ -312,37 +313,6 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
     credentials: await readCredentials(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
   }
-}
-
-async function startRecorder(options: AppOptions, onFailure: (error: Error) => void): Promise<Recorder> {
-  const { gateway, recording, integrity } = options.loaded.config
-  const { records, time } = integrity.keep_checkpoint_every
-  const kek = new Kek(
-    decodeKey(await readSecret(recording.encryption.key, options.env), 'recording.encryption.key'),
-  )
-  return Recorder.start(
-    {
-      directory: gateway.data_dir,
-      signingKey: integrity.signing_key,
-      release: options.release,
-      acceptJournalLoss: options.acceptJournalLoss,
-      keepCheckpoint: { records, micros: time * 1000 },
-      signingKeyMaxAgeMs: SIGNING_KEY_MAX_AGE_MS,
-      disk: DISK_POLICY,
-      kek,
-      compress: true,
-    },
-    {
-      now: microseconds,
-      random: systemRandom(),
-      schedule: systemSchedule,
-      onState: (state) => {
-        if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
-        else if (state === 'open') options.log.recordingResumed()
-      },
-      onFailure,
-    },
-  )
 }
 
 function sleep(ms: number): Promise<void> {

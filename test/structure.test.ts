@@ -56,8 +56,9 @@ const RULES: Record<string, Rule> = {
     ours: ['src/', 'protocols/*.ts', ...PROTOCOL_ENTRIES],
     outside: 'any node',
   },
+  'src/recording.ts': { ours: ['src/'], outside: [] },
   'src/cli/': {
-    ours: ['src/app.ts', 'src/access/', 'src/read/', 'src/book/', 'src/config/', 'src/system/'],
+    ours: ['src/app.ts', 'src/recording.ts', 'src/control/', 'src/record/administration.ts', 'src/access/', 'src/read/', 'src/book/', 'src/config/', 'src/system/'],
     outside: 'any node',
   },
   'src/main.ts': { ours: ['src/cli/'], outside: 'any node' },

@@ -1,0 +1,99 @@
+/**
+ * `gatebook book`: acts on the book itself. Through the gateway where one runs; where none does, the same acts are
+ * done here, on a book that no process holds, with the configuration that names its keys.
+ */
+
+import { LOCAL_SUBJECT } from '../access/events.ts'
+import type { Scope } from '../book/format.ts'
+import { NoGatewayError } from '../control/client.ts'
+import { erase, retain, rotateSigningKey } from '../record/administration.ts'
+import type { BookStatus } from '../record/messages.ts'
+import { withBook } from '../recording.ts'
+import { OperatorError } from '../system/operator-error.ts'
+import { readConfig } from './config-file.ts'
+import { ask, DEFAULT_CONFIG, type GatewayOptions } from './gateway.ts'
+import type { Io } from './io.ts'
+import { RELEASE } from './release.ts'
+
+type Recorder = Parameters<typeof erase>[0]
+
+export interface BookOptions extends GatewayOptions {
+  readonly reason?: string
+}
+
+export async function bookStatus(options: BookOptions, io: Io): Promise<number> {
+  const status = await either<BookStatus>(options, 'book.status', {}, (recorder) => recorder.status())
+  io.stdout.write(`origin     ${status.origin}\n`)
+  io.stdout.write(`records    ${status.size}\n`)
+  io.stdout.write(`undrained  ${status.undrained} batches in the journal\n`)
+  io.stdout.write(`state      ${status.state}\n\n${status.head}`)
+  return 0
+}
+
+export async function bookErase(options: BookOptions & { readonly scope: Scope }, io: Io): Promise<number> {
+  const { scope } = options
+  const { size } = await either<{ size: number }>(
+    options,
+    'book.erase',
+    { scope, ...given(options) },
+    (recorder) => erase(recorder, scope, actOf(options)),
+  )
+  io.stderr.write(`erased; the book says so below record ${size}, and still verifies\n`)
+  return 0
+}
+
+export async function bookRetain(options: BookOptions & { readonly below: number }, io: Io): Promise<number> {
+  const { below: wish } = options
+  const { below } = await either<{ below: number }>(
+    options,
+    'book.retain',
+    { below: wish, ...given(options) },
+    (recorder) => retain(recorder, wish, actOf(options)),
+  )
+  io.stderr.write(`records below ${below} are gone; their hashes stay, and the book still verifies\n`)
+  return 0
+}
+
+export async function bookRotateKey(options: BookOptions, io: Io): Promise<number> {
+  const { vkey } = await either<{ vkey: string }>(
+    options,
+    'book.rotate-key',
+    given(options),
+    async (recorder) => ({
+      vkey: await rotateSigningKey(recorder, actOf(options)),
+    }),
+  )
+  io.stdout.write(`${vkey}\n`)
+  io.stderr.write('the book signs with this key from now on; verification still starts from the first\n')
+  return 0
+}
+
+/** The act by the gateway, or on the book alone. */
+async function either<Answer>(
+  options: BookOptions,
+  command: string,
+  sent: unknown,
+  alone: (recorder: Recorder) => Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await ask<Answer>(options, command, sent)
+  } catch (error) {
+    if (!(error instanceof NoGatewayError)) throw error
+  }
+  if (options.config === undefined && options.data !== undefined) {
+    throw new OperatorError(
+      'usage',
+      'no gateway runs there; without one, --config FILE must say where the keys are',
+    )
+  }
+  const loaded = await readConfig(options.config ?? DEFAULT_CONFIG)
+  return withBook({ loaded, env: process.env, release: RELEASE, acceptJournalLoss: false }, alone)
+}
+
+function given({ reason }: BookOptions): { reason?: string } {
+  return reason === undefined ? {} : { reason }
+}
+
+function actOf(options: BookOptions): { sub: string; reason?: string } {
+  return { sub: LOCAL_SUBJECT, ...given(options) }
+}

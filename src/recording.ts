@@ -1,0 +1,63 @@
+/** The recorder as the configuration wants it: for the gateway, and for one act on a book that no gateway holds. */
+import { Kek } from './book/keys.ts'
+import type { LoadedConfig } from './config/load.ts'
+import { systemRandom } from './record/random.ts'
+import { Recorder, type RecorderParts } from './record/recorder.ts'
+import { microseconds } from './system/microseconds.ts'
+import { OperatorError } from './system/operator-error.ts'
+import { systemSchedule } from './system/schedule.ts'
+import { decodeKey, type Environment, readSecret } from './system/secret.ts'
+
+const SIGNING_KEY_MAX_AGE_MS = 30 * 24 * 3600 * 1000
+const DISK_POLICY = { warnShare: 0.2, closeShare: 0.05, closeBytes: 1 << 30, ballastBytes: 64 << 20 }
+
+export interface RecordingOptions {
+  readonly loaded: LoadedConfig
+  readonly env: Environment
+  readonly release: string
+  readonly acceptJournalLoss: boolean
+}
+
+export type RecordingEvents = Pick<RecorderParts, 'onState' | 'onFailure'>
+
+export async function readKek({ loaded, env }: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Kek> {
+  const { key } = loaded.config.recording.encryption
+  return new Kek(decodeKey(await readSecret(key, env), 'recording.encryption.key'))
+}
+
+export async function startRecorder(options: RecordingOptions, events: RecordingEvents): Promise<Recorder> {
+  const { gateway, integrity } = options.loaded.config
+  const { records, time } = integrity.keep_checkpoint_every
+  return Recorder.start(
+    {
+      directory: gateway.data_dir,
+      signingKey: integrity.signing_key,
+      release: options.release,
+      acceptJournalLoss: options.acceptJournalLoss,
+      keepCheckpoint: { records, micros: time * 1000 },
+      signingKeyMaxAgeMs: SIGNING_KEY_MAX_AGE_MS,
+      disk: DISK_POLICY,
+      kek: await readKek(options),
+      compress: true,
+    },
+    { ...events, now: microseconds, random: systemRandom(), schedule: systemSchedule },
+  )
+}
+
+/** Opens the book, does one thing, and closes it in order. Fails where a gateway holds it. */
+export async function withBook<Result>(
+  options: RecordingOptions,
+  run: (recorder: Recorder) => Promise<Result>,
+): Promise<Result> {
+  const failed = Promise.withResolvers<never>()
+  const recorder = await startRecorder(options, {
+    onState: () => {},
+    onFailure: (error) => failed.reject(new OperatorError('disk', error.message, { cause: error })),
+  })
+  try {
+    return await Promise.race([run(recorder), failed.promise])
+  } finally {
+    failed.promise.catch(() => {})
+    await recorder.stop()
+  }
+}
