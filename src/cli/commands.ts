@@ -1,0 +1,148 @@
+/** Every command, its options, and the function that carries it out. */
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Scope } from '../book/format.ts'
+import { bookErase, bookRetain, bookRotateKey, bookStatus } from './book.ts'
+import { connect } from './connect.ts'
+import { demo } from './demo.ts'
+import { doctor } from './doctor.ts'
+import { DEFAULT_CONFIG } from './gateway.ts'
+import type { Io } from './io.ts'
+import { RELEASE } from './release.ts'
+import { serve } from './serve.ts'
+import { killSession, listSessions } from './sessions.ts'
+
+/** What a command comes to: its exit code. */
+type Run = (exit: Promise<number>) => void
+
+const GRACE = '30s'
+
+export function program(io: Io, run: Run): Command {
+  const root = new Command('gatebook')
+    .description('An access gateway that records every session in a log nobody can change unseen')
+    .version(RELEASE)
+    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
+    .exitOverride()
+    .showHelpAfterError('(gatebook --help lists what there is)')
+  root
+    .command('demo')
+    .description('a gateway with a PostgreSQL behind it, on this machine, for trying')
+    .option('--data <dir>', 'keep the book and all else in this folder')
+    .option('--keep', 'keep the temporary folder at the end', false)
+    .option('--port-base <n>', 'first port to listen on', port)
+    .option('--json', 'print one line of JSON when all is ready', false)
+    .action((options) => run(demo(options, io)))
+  root
+    .command('serve')
+    .description('run the gateway; SIGHUP reloads its configuration, SIGTERM lets sessions end')
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('--grace <time>', 'how long open sessions may go on after SIGTERM', duration, duration(GRACE))
+    .option(
+      '--accept-journal-loss',
+      'go on although recorded entries were damaged; the gap is recorded',
+      false,
+    )
+    .action((options) => run(serve({ ...options, graceMs: options.grace }, io)))
+  root
+    .command('connect')
+    .description('psql, or a small prompt, to a target through the gateway')
+    .argument('<target>')
+    .argument('[args...]', 'for psql, behind --')
+    .requiredOption('--user <name>', 'who you are to the gateway', process.env['USER'])
+    .option('--database <name>')
+    .option('--config <file>', 'tells where the gateway listens')
+    .option('--host <host>', 'of the gateway')
+    .option('--port <port>', 'of the gateway', port)
+    .action((target: string, args: string[], options) => run(connect({ ...options, target, args }, io)))
+  root
+    .command('doctor')
+    .description('log in to the targets as the gateway does; prove that read-only accounts cannot write')
+    .argument('[target]')
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .action((target: string | undefined, options) =>
+      run(doctor(target === undefined ? options : { ...options, target }, io)),
+    )
+  addSessions(root, io, run)
+  addBook(root, io, run)
+  return root
+}
+
+function addSessions(root: Command, io: Io, run: Run): void {
+  const sessions = root.command('sessions').description('what is open now')
+  gateway(sessions.command('ls').description('list the open sessions'))
+    .addOption(new Option('-o, --output <form>').choices(['table', 'json']).default('table'))
+    .action((options) => run(listSessions(options, io)))
+  gateway(sessions.command('kill').description('end a session; its user is told'))
+    .argument('<session>')
+    .option('--reason <text>', 'told to the user and recorded')
+    .action((session: string, options) => run(killSession({ ...options, session }, io)))
+}
+
+function addBook(root: Command, io: Io, run: Run): void {
+  const book = root.command('book').description('the book itself')
+  gateway(book.command('status').description('its size, head and state')).action((options) =>
+    run(bookStatus(options, io)),
+  )
+  recorded(gateway(book.command('erase').description('destroy payloads; the book still verifies')))
+    .option('--session <id...>', 'whole sessions, with their keys')
+    .option('--payload <session.index...>', 'single payloads', payload)
+    .option('--below <record>', 'of every session closed below this record', whole)
+    .action((options) => run(bookErase({ ...options, scope: scopeOf(options) }, io)))
+  recorded(gateway(book.command('retain').description('remove old records; their hashes stay')))
+    .requiredOption('--below <record>', 'remove what lies below', whole)
+    .action((options) => run(bookRetain(options, io)))
+  recorded(gateway(book.command('rotate-key').description('sign with a new key from now on'))).action(
+    (options) => run(bookRotateKey(options, io)),
+  )
+}
+
+/** How a command finds its gateway. */
+function gateway(command: Command): Command {
+  return command
+    .option('--data <dir>', "the gateway's data directory")
+    .option('--config <file>', 'its configuration')
+    .option('--token-file <file>', 'a personal token, where the gateway demands one')
+}
+
+function recorded(command: Command): Command {
+  return command.option('--reason <text>', 'recorded with it')
+}
+
+interface EraseOptions {
+  readonly session?: readonly string[]
+  readonly payload?: readonly (readonly [string, number])[]
+  readonly below?: number
+}
+
+function scopeOf({ session, payload: refs, below }: EraseOptions): Scope {
+  if ([session, refs, below].filter((one) => one !== undefined).length !== 1) {
+    throw new InvalidArgumentError('name exactly one of --session, --payload and --below')
+  }
+  if (session !== undefined) return { sids: session }
+  return refs === undefined ? { below: below ?? 0 } : { refs }
+}
+
+function payload(
+  text: string,
+  before: readonly (readonly [string, number])[] = [],
+): (readonly [string, number])[] {
+  const [, session, index] = /^([a-z2-7]{16})\.(\d{1,10})$/.exec(text) ?? []
+  if (session === undefined) throw new InvalidArgumentError('expected <session>.<index>')
+  return [...before, [session, Number(index)]]
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  return Number(text)
+}
+
+function port(text: string): number {
+  const value = whole(text)
+  if (value < 1 || value > 65_535) throw new InvalidArgumentError('expected a port, 1 to 65535')
+  return value
+}
+
+function duration(text: string): number {
+  const [, count, unit] = /^(\d{1,6})(ms|s|m|h)$/.exec(text) ?? []
+  if (count === undefined) throw new InvalidArgumentError('expected a time such as 30s or 5m')
+  return Number(count) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit ?? ''] ?? 0)
+}

@@ -1,0 +1,196 @@
+/**
+ * `gatebook demo`: a gateway with something to reach behind it, on loopback, with passwords made for this run. What
+ * it prints can be pasted; then it prints a line for each recorded statement.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { App } from '../app.ts'
+import { openForReading } from '../book/database.ts'
+import { bookFiles } from '../book/files.ts'
+import { KeyStore } from '../book/keys.ts'
+import { follow } from '../read/follow.ts'
+import { type Line, Lines } from '../read/lines.ts'
+import { Unsealer } from '../read/unseal.ts'
+import { readKek } from '../recording.ts'
+import { createLog } from '../system/log.ts'
+import { readConfig } from './config-file.ts'
+import { writeDemo } from './demo-files.ts'
+import { seedShop } from './demo-shop.ts'
+import { startEmbeddedPostgres } from './embedded-postgres.ts'
+import type { Io } from './io.ts'
+import { RELEASE } from './release.ts'
+import { visible } from './table.ts'
+
+export interface DemoOptions {
+  readonly data?: string
+  readonly keep: boolean
+  readonly portBase?: number
+  readonly json: boolean
+}
+
+const POSTGRES_PORT = 6432
+const LINE_TEXT_MAX = 60
+
+/** What is told when all is ready. */
+export interface DemoReady {
+  readonly data: string
+  readonly postgres: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    readonly database: string
+    readonly url: string
+  }
+}
+
+export async function demo(options: DemoOptions, io: Io): Promise<number> {
+  await using undo = new AsyncDisposableStack()
+  const stopped = signalled()
+  const data = resolve(options.data ?? mkdtempSync(join(tmpdir(), 'gatebook-demo-')))
+  const removed = options.data === undefined && !options.keep
+  if (removed) undo.defer(() => rmSync(data, { recursive: true, force: true }))
+  const superuser = randomBytes(18).toString('base64url')
+  const server = undo.use(await startEmbeddedPostgres(superuser))
+  const shop = await seedShop({ port: server.port, password: superuser })
+  const port = await freePort(options.portBase ?? POSTGRES_PORT, options.portBase !== undefined)
+  const password = newPassword()
+  const file = writeDemo(data, { shop, targetPort: server.port, port, user: 'alice', password })
+  const read = () => readConfig(file)
+  const loaded = await read()
+  const log = createLog('warn', io.stderr)
+  const failed = Promise.withResolvers<number>()
+  const app = await App.start({
+    loaded,
+    read,
+    env: process.env,
+    release: RELEASE,
+    log,
+    acceptJournalLoss: false,
+    onFailure: () => failed.resolve(1),
+  })
+  undo.defer(() => app.stop(0))
+  const ready = readyOf(data, port, password)
+  if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
+  else tellReady(ready, app.vkey, removed, io)
+  const watching = new AbortController()
+  const watched = options.json
+    ? Promise.resolve()
+    : watch(data, await readKek({ loaded, env: process.env }), watching.signal, io)
+  const code = await Promise.race([stopped.then(() => 0), failed.promise])
+  watching.abort()
+  await watched
+  if (!options.json)
+    io.stderr.write(`\n${removed ? 'everything is removed' : `what was recorded is in ${data}`}\n`)
+  return code
+}
+
+function readyOf(data: string, port: number, password: string): DemoReady {
+  const user = 'alice~orders'
+  const database = 'shop'
+  const url = `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
+  return { data, postgres: { host: '127.0.0.1', port, user, password, database, url } }
+}
+
+function tellReady({ data, postgres }: DemoReady, vkey: string, removed: boolean, io: Io): void {
+  const { url, password } = postgres
+  io.stdout.write(`
+  postgres  ready   psql "${url}"
+            or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
+  book      ready   npx gatebook verify --data ${data} --key '${vkey}'
+
+  Run the first line in another terminal and try something. Each statement is recorded before it runs:
+  (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
+
+`)
+}
+
+/** Prints what is recorded, from now on. */
+async function watch(
+  data: string,
+  kek: Awaited<ReturnType<typeof readKek>>,
+  signal: AbortSignal,
+  io: Io,
+): Promise<void> {
+  const files = bookFiles(data)
+  const db = openForReading(files.book)
+  const keys = openForReading(files.keys)
+  const { origin } = parseHead(db.prepare('SELECT note FROM head').pluck().get())
+  const lines = new Lines(new Unsealer(db, new KeyStore(keys), kek, origin))
+  const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+  try {
+    for await (const followed of follow(db, 0, { sleep, signal })) {
+      const line = lines.of(followed)
+      if (line !== undefined) io.stdout.write(`  ${describeLine(line)}\n`)
+    }
+  } finally {
+    db.close()
+    keys.close()
+  }
+}
+
+function parseHead(note: unknown): { origin: string } {
+  return { origin: String(note).split('\n')[0] ?? '' }
+}
+
+function describeLine({
+  ts,
+  seq,
+  who,
+  target,
+  act,
+  text,
+  outcome,
+  code,
+  rows,
+  duration,
+  hash,
+}: Line): string {
+  const flat = visible(text.replace(/\s+/g, ' ').trim())
+  const shown = flat.length > LINE_TEXT_MAX ? `${flat.slice(0, LINE_TEXT_MAX - 1)}…` : flat
+  const result = outcome === 'ok' ? '' : `${outcome}${code === undefined ? '' : ` ${code}`}`
+  const counted = rows === undefined ? '' : `${rows} ${rows === 1 ? 'row' : 'rows'}`
+  const took = duration === undefined ? '' : `${(duration / 1000).toFixed(1)} ms`
+  const parts = [
+    `#${seq}`,
+    `${visible(who)} → ${target}`,
+    shown === '' ? act : shown,
+    result,
+    counted,
+    took,
+    hash.slice(0, 8),
+  ]
+  return `${new Date(ts / 1000).toISOString().slice(11, 19)}  ${parts.filter((part) => part !== '').join('  ')}`
+}
+
+/** The port asked for, or any free one where it is taken and was not asked for by name. */
+async function freePort(wanted: number, asked: boolean): Promise<number> {
+  const tryPort = (port: number): Promise<number | undefined> =>
+    new Promise((done) => {
+      const probe = createServer()
+      probe.once('error', () => done(undefined))
+      probe.listen(port, '127.0.0.1', () => {
+        const address = probe.address()
+        probe.close(() => done(typeof address === 'object' && address !== null ? address.port : port))
+      })
+    })
+  const free = await tryPort(wanted)
+  if (free !== undefined || asked) return wanted
+  return (await tryPort(0)) ?? wanted
+}
+
+function newPassword(): string {
+  const letters = 'abcdefghjkmnpqrstvwxyz23456789'
+  const word = (): string => Array.from(randomBytes(5), (byte) => letters[byte % letters.length]).join('')
+  return [word(), word(), word()].join('-')
+}
+
+function signalled(): Promise<void> {
+  return new Promise((done) => {
+    process.once('SIGINT', () => done())
+    process.once('SIGTERM', () => done())
+  })
+}

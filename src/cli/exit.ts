@@ -1,0 +1,26 @@
+/** 0 ok · 1 error · 2 usage · 3 denied · 4 the book's integrity is broken · 5 drift, or evidence that is missing. */
+import { CommanderError } from 'commander'
+import { NoGatewayError } from '../control/client.ts'
+import { OperatorError, wordsOf } from '../system/operator-error.ts'
+
+/** Says what went wrong, in words where it is the operator's to mend, with its stack where it is ours. */
+export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): number {
+  if (error instanceof CommanderError) {
+    // commander has said what it had to say; help and version are no errors.
+    if (error.code === 'commander.invalidArgument') stderr.write(`error: ${error.message}\n`)
+    return error.exitCode === 0 ? 0 : 2
+  }
+  if (error instanceof OperatorError) {
+    stderr.write(`${error.message}\n`)
+    return error.code === 'usage' ? 2 : 1
+  }
+  if (error instanceof NoGatewayError) {
+    stderr.write(`${error.message}; \`gatebook serve\` starts one\n`)
+    return 1
+  }
+  const isPlain = error instanceof Error && 'code' in error
+  stderr.write(
+    isPlain || !(error instanceof Error) ? `${wordsOf(error)}\n` : `${error.stack ?? error.message}\n`,
+  )
+  return 1
+}
