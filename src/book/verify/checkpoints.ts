@@ -135,7 +135,7 @@ export class Checkpoints {
   ): { valid: boolean; byNext: boolean } {
     const refuse = { valid: false, byNext: false }
     if (checkpoint.origin !== this.#origin) {
-      this.#findings.add('origin', undefined, `${name} is of ${checkpoint.origin}`)
+      this.#findings.add('origin', undefined, `${name} is of ${JSON.stringify(checkpoint.origin)}`)
       return refuse
     }
     const standing = this.#epochs.judge(checkpoint)
@@ -170,7 +170,7 @@ export class Checkpoints {
 
   #missing({ name, checkpoint }: Waiting, size: number): void {
     if (checkpoint.origin !== this.#origin) {
-      this.#findings.add('origin', undefined, `${name} is of ${checkpoint.origin}`)
+      this.#findings.add('origin', undefined, `${name} is of ${JSON.stringify(checkpoint.origin)}`)
       return
     }
     // The key of a size beyond the end may have been named by a record that is gone as well.

@@ -113,8 +113,10 @@ export class PayloadCheck {
   /** What no record has named. `isWhole`: all that could name a session's payloads was read. */
   finish(isWhole: (sid: string) => boolean): void {
     for (const { sid, i } of this.#rows?.rest() ?? []) {
+      // Here the name is what a row says, and need not be one.
+      const name = JSON.stringify(sid)
       if (isWhole(sid))
-        this.#findings.add('payload-orphan', undefined, `no record names payload ${i} of ${sid}`)
+        this.#findings.add('payload-orphan', undefined, `no record names payload ${i} of ${name}`)
       else this.#unjudged++
     }
   }

@@ -25,6 +25,9 @@ interface Session {
   readonly act: string | undefined
   /** Its beginning was not read: pruned but for the opening leaf, or below the first record that was asked for. */
   readonly partial: boolean
+  /** Index of its opening, and whether any other record of it was read. */
+  readonly opened: number
+  met: boolean
   /** The operation counted last, and the first one read; undefined before any could be. */
   ops: number | undefined
   firstOp: number | undefined
@@ -87,6 +90,7 @@ export class Sessions {
     const session =
       leaf.kind === 'session.open' ? this.#begin(seq, sid, leaf.act, false) : this.#find(seq, sid)
     if (session === undefined) return
+    session.met = true
     this.#count(session, leaf, seq)
     this.#name(session, leaf, seq)
     if (leaf.kind === 'session.close') this.#end(session, leaf, seq)
@@ -117,6 +121,8 @@ export class Sessions {
       sid,
       act,
       partial,
+      opened: seq,
+      met: !partial,
       ops: partial ? undefined : 0,
       firstOp: undefined,
       running: new Map(),
@@ -226,6 +232,12 @@ export class Sessions {
     let count = 0
     const shown: OpenOperation[] = []
     for (const session of this.#open.values()) {
+      // Its leaf was kept by an earlier pruning, and its close went with a later one.
+      if (!session.met) {
+        this.#payloads.close(session.payloads, session.opened)
+        this.#open.delete(session.sid)
+        continue
+      }
       for (const [op, running] of session.running) {
         if (running.parts !== undefined) {
           this.#short(session, op, running)

@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto'
 
 const WORDS = 3
 const USED = 2 ** 31
+const SID = /^[a-z2-7]{16}$/
 
 export class SidSet {
   readonly #mix = randomInt(1, 2 ** 32) | 1
@@ -17,7 +18,9 @@ export class SidSet {
     return this.#size
   }
 
+  /** Of any text: what is no name of a session is not one of them. */
   has(sid: string): boolean {
+    if (!SID.test(sid)) return false
     return this.#slots[this.#find(word(sid, 0, 6), word(sid, 6, 12), word(sid, 12, 16) + USED) + 2] !== 0
   }
 
@@ -70,6 +73,6 @@ function word(sid: string, start: number, end: number): number {
     const code = sid.charCodeAt(at)
     value = value * 32 + (code < 0x61 ? code - 0x32 + 26 : code - 0x61)
   }
-  assert(value >= 0 && value < 2 ** 30, 'a session is 16 characters a-z2-7')
+  assert(value >= 0 && value < 2 ** 30, 'a session is named in a-z2-7')
   return value
 }
