@@ -140,8 +140,11 @@ function announceDescribe(session: Session, { what, name }: Named): void {
  * SQL declared, is an operation of its own, so that each outcome the client sees has its record.
  */
 function announceExecute(session: Session, message: Execute): void {
-  const portal = session.portals.get(nameKey(message.portal))
+  // Its Bind says already that nothing of this runs.
+  if (session.skipping) return
   const item = new Expectation('execute')
+  item.name = nameKey(message.portal)
+  const portal = session.portals.get(item.name)
   item.portal = portal
   item.statement = portal?.statement
   if (portal !== undefined && !portal.claimed) {
@@ -154,8 +157,8 @@ function announceExecute(session: Session, message: Execute): void {
   }
   if (item.statement !== undefined)
     announceChanges(session.statements, item.statement.changes, item.statement)
-  if (!session.skipping) session.copyHost = item
-  expect(session, item)
+  session.copyHost = item
+  session.queue.push(item)
 }
 
 function announceClose(session: Session, { what, name }: Named): void {

@@ -94,6 +94,11 @@ export class Names<T> {
     if (applied) this.#known.clear()
   }
 
+  /** Whether the server has confirmed the name, and it means this. */
+  means(name: string | undefined, value: T): boolean {
+    return name !== undefined && this.#known.get(name) === value
+  }
+
   /** The server knows it no longer, though nobody announced that. */
   drop(name: string): void {
     this.#known.delete(name)

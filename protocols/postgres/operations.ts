@@ -84,6 +84,7 @@ export class Ledger {
 
   /** Records the results that nobody has recorded yet, the operation going on. */
   tell(operation: Operation): void {
+    if (operation.told === operation.results.length || !this.#open.has(operation)) return
     for (const result of operation.results.slice(operation.told)) {
       const { outcome, code, rows, message } = result
       this.#record({
@@ -108,7 +109,9 @@ export class Ledger {
       ...(results.some((result) => result.rows !== undefined) ? { rows } : {}),
       bytes: operation.bytesInAll,
       payloads: [
-        ...(results.length > 1 ? [json('res', results.map(withoutMessage))] : NOTHING),
+        ...(results.length > 1 || results[0]?.suspended === true
+          ? [json('res', results.map(withoutMessage))]
+          : NOTHING),
         ...(failed?.message === undefined ? NOTHING : [text('msg', failed.message)]),
         ...payloads,
       ],
@@ -146,11 +149,10 @@ export class Ledger {
   /** The connection ends first. */
   abortAll(): void {
     for (const operation of this.#open) {
-      if (operation.results.length === 0) this.end(operation, 'aborted')
-      else {
-        this.add(operation, { outcome: 'aborted' })
-        this.finish(operation)
+      if (operation.results.at(-1)?.outcome !== 'aborted') {
+        this.add(operation, { outcome: 'aborted', ...(operation.rows > 0 ? { rows: operation.rows } : {}) })
       }
+      this.finish(operation)
     }
   }
 }

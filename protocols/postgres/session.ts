@@ -159,12 +159,9 @@ export class Session {
     this.portals.clear()
   }
 
-  /** A portal that is gone and was never executed: planning it may still have run functions of its text. */
+  /** A portal that is gone, if it was never executed: planning it may still have run functions of its text. */
   endPortal(portal: Portal | undefined): void {
-    if (portal !== undefined && !portal.claimed) this.endUnexecuted(portal)
-  }
-
-  endUnexecuted(portal: Portal): void {
+    if (portal === undefined || portal.claimed) return
     const payloads = portal.bound ? [json('res', [{ outcome: 'skipped', bound: true }])] : []
     this.ledger.end(portal.operation, 'skipped', { payloads })
   }
@@ -199,9 +196,14 @@ export class Session {
   skip(item: Expectation): void {
     this.settle(item, false)
     this.endCopies(item)
-    if (item.kind === 'execute' && item.portal?.operation === item.operation && item.portal !== undefined) {
-      this.endUnexecuted(item.portal)
-    } else if (item.operation !== undefined) this.ledger.end(item.operation, 'skipped')
+    const { portal, operation } = item
+    if (item.kind !== 'execute' || portal?.operation !== operation || portal === undefined) {
+      if (operation !== undefined) this.ledger.end(operation, 'skipped')
+      return
+    }
+    // The portal may outlive this, and then waits for another Execute.
+    portal.claimed = false
+    if (!this.portals.means(item.name, portal)) this.endPortal(portal)
   }
 
   /** What a message announced about names has come to pass, or not. */
@@ -212,6 +214,8 @@ export class Session {
         return
       case 'bind':
         this.endPortal(this.portals.settle(item.name, applied))
+        // Under a name that is not followed nobody will find it again: its Executes are recorded by themselves.
+        if (applied && item.name === undefined) this.endPortal(item.portal)
         return
       case 'close':
         if (item.closes === 'statement') this.statements.settle(item.name, applied)

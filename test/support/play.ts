@@ -1,7 +1,7 @@
 import { concat, ProtocolError } from '../../protocols/bytes.ts'
 import type { Conversation, TlsFacts, Want } from '../../protocols/conversation.ts'
 import type { RelayEvent } from '../../protocols/events.ts'
-import type { CloseReason, Relay, Side, Statement, Step, Verdict } from '../../protocols/relay.ts'
+import type { CloseReason, Refusal, Relay, Side, Statement, Step, Verdict } from '../../protocols/relay.ts'
 
 /** What a conversation did, replayed without a socket. */
 export interface Played<Result> {
@@ -90,10 +90,11 @@ export interface Relayed {
   readonly order: readonly string[]
 }
 
-export interface Piece {
-  readonly from: Side
-  readonly bytes: Uint8Array
-}
+/** What happens to a relay from outside, in order. */
+export type Piece =
+  | { readonly from: Side; readonly bytes: Uint8Array }
+  | { readonly ends: Side }
+  | { readonly stop: Refusal }
 
 /** How a piece is cut before the relay gets it. */
 export type Cut = (bytes: Uint8Array) => readonly Uint8Array[]
@@ -130,11 +131,15 @@ export function playRelay(
     judged.push(asked)
     carryOut(relay.verdict(judge?.(asked) ?? { allow: true }))
   }
-  for (const { from, bytes } of pieces) {
-    for (const part of cut(bytes)) {
-      const chunk = part.slice()
-      carryOut(relay.receive(from, chunk))
-      chunk.fill(0xee)
+  for (const piece of pieces) {
+    if ('stop' in piece) carryOut(relay.stop(piece.stop))
+    else if ('ends' in piece) carryOut(relay.end(piece.ends))
+    else {
+      for (const part of cut(piece.bytes)) {
+        const chunk = part.slice()
+        carryOut(relay.receive(piece.from, chunk))
+        chunk.fill(0xee)
+      }
     }
   }
   return { client: concat(out.client), target: concat(out.target), events, judged, cancels, closed, order }

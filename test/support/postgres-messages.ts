@@ -111,8 +111,8 @@ export const back = {
   complete: (tag: string) => message('C', text(tag)),
   error: (code: string, what: string, more: Record<string, string> = {}) =>
     message('E', ...fields({ S: 'ERROR', V: 'ERROR', C: code, M: what, ...more })),
-  fatal: (code: string, what: string) =>
-    message('E', ...fields({ S: 'FATAL', V: 'FATAL', C: code, M: what })),
+  fatal: (code: string, what: string, more: Record<string, string> = {}) =>
+    message('E', ...fields({ S: 'FATAL', V: 'FATAL', C: code, M: what, ...more })),
   notice: (what: string) => message('N', ...fields({ S: 'NOTICE', V: 'NOTICE', C: '00000', M: what })),
   notification: (pid: number, channel: string, payload: string) =>
     message('A', int32(pid), text(channel), text(payload)),
