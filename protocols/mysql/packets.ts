@@ -105,7 +105,7 @@ export class Wire {
  * packet, `take` or `pass` it until that is done; what was passed is fetched with `passed`.
  */
 export class Packets {
-  /** The sequence id that the next packet must carry. */
+  /** The sequence id that the next packet must carry; -1 where nothing was asked, and any will do. */
   next = 0
   #chunk: Uint8Array = NOTHING
   #at = 0
@@ -162,9 +162,14 @@ export class Packets {
     return this.#size
   }
 
-  /** Whether a packet was begun and its end has not come. */
-  get open(): boolean {
+  /** Whether a part of a packet was taken or passed, and its end has not come. */
+  get begun(): boolean {
     return this.#started
+  }
+
+  /** Whether no byte of a packet has come whose end has not. */
+  get between(): boolean {
+    return !this.#started && this.#carried === 0
   }
 
   /** Looks at the header and first byte of the next packet, or of the one under way. */
@@ -181,6 +186,7 @@ export class Packets {
       if (this.#length > 0 && !this.#fillCarry(HEADER + 1)) return false
       this.#first = this.#length === 0 ? -1 : (this.#carry[HEADER] ?? -1)
     }
+    if (this.next === -1) this.next = this.#sequence
     if (this.#sequence !== this.next) {
       throw new ProtocolError(`packet ${this.#sequence} where ${this.next} was due`)
     }
@@ -188,7 +194,7 @@ export class Packets {
     return true
   }
 
-  /** The payload once all of it is there; `over` as soon as its headers tell more than `max`: then pass it. */
+  /** The payload once all of it is there; `over` as soon as its headers tell more than `max`: then skip it. */
   take(max: number): Uint8Array | 'partial' | 'over' {
     if (!this.#started) {
       this.#closeRun()
@@ -202,10 +208,7 @@ export class Packets {
     if (gathered === undefined) throw new Error('a packet was passed and then taken')
     while (true) {
       // The header's word is enough to refuse: nothing is gathered for a length that will not be accepted.
-      if (gathered.length + this.#left > max) {
-        this.#gathered = undefined
-        return 'over'
-      }
+      if (gathered.length + this.#left > max) return 'over'
       const part = this.#advance()
       gathered.bytes(part)
       if (this.#left > 0) return 'partial'
@@ -216,6 +219,21 @@ export class Packets {
     this.#finish()
     this.#gathered = undefined
     return gathered.done()
+  }
+
+  /** Reads a packet that is over the limit to its end, giving away its payload piece by piece; true at the end. */
+  skip(payload: (bytes: Uint8Array) => void): boolean {
+    if (this.#gathered !== undefined) payload(this.#gathered.done())
+    this.#gathered = undefined
+    while (true) {
+      payload(this.#advance())
+      if (this.#left > 0) return false
+      if (!this.#split) break
+      if (!this.#continuation()) return false
+      this.#carried = 0
+    }
+    this.#finish()
+    return true
   }
 
   /** What was taken last as it stood on the wire. */

@@ -33,7 +33,7 @@ export const readSet: Rule = (statement) => {
   return { parts, touches }
 }
 
-function touchesOf(tokens: readonly Token[]): Touch[] {
+export function touchesOf(tokens: readonly Token[]): Touch[] {
   const names = tokens.map(({ kind, key, text }) =>
     kind === 'variable' ? variableName(text) : kind === 'name' ? text.slice(1, -1).toUpperCase() : key,
   )
@@ -48,7 +48,7 @@ function touchesOf(tokens: readonly Token[]): Touch[] {
 }
 
 /** `@@session.sql_mode` is SQL_MODE; `@sql_mode` is a person's own variable and nothing here. */
-function variableName(text: string): string {
+export function variableName(text: string): string {
   return text.startsWith('@@') ? (text.split('.').at(-1) ?? '').replace(/^@@/, '').trim().toUpperCase() : ''
 }
 

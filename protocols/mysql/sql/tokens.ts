@@ -32,10 +32,20 @@ export interface Tokens {
 /** An INSERT of a million bytes has some 300,000. A longer text is unknown. */
 export const TOKENS_MAX = 1 << 20
 
-const latin = new TextDecoder('latin1')
+/** As many arguments as one call takes without harm. */
+const PIECE = 8192
 
+/** Each byte a character of the same number; `encodeLatin` gives the bytes back. */
 export function decodeLatin(bytes: Uint8Array): string {
-  return latin.decode(bytes)
+  let text = ''
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    text += String.fromCharCode(...bytes.subarray(at, at + PIECE))
+  }
+  return text
+}
+
+export function encodeLatin(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0))
 }
 
 const WORD = /[0-9A-Za-z$_\u0080-\uffff]+/y

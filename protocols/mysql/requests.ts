@@ -1,0 +1,382 @@
+/**
+ * The client's side of a relay. Every command is framed and read whole, under a limit, before any of it is
+ * forwarded; what is refused is replaced by a command that the target refuses by itself.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import { concat, encodeText, ProtocolError, Reader } from '../bytes.ts'
+import type { Act, Payload } from '../events.ts'
+import type { Verdict } from '../relay.ts'
+import { announce, killText, type Request, sendGuard } from './announce.ts'
+import { Answer } from './answer.ts'
+import { type ChangeUserCommand, COM, type Command, commandBytesMax, decodeCommand } from './commands.ts'
+import { json } from './operations.ts'
+import { describeCommand } from './others.ts'
+import { encodePacket, Packets } from './packets.ts'
+import { REASONS, type Reason, substituteFor } from './refusals.ts'
+import { encodeError, encodeRefusal } from './results.ts'
+import { Expectation, type Session, STATEMENT_BYTES_MAX } from './session.ts'
+import { concernsOf, NO_CONCERNS } from './sql/concerns.ts'
+
+/** A command of which only its beginning and its hash are known. */
+interface Oversized {
+  readonly code: number
+  readonly head: number[]
+  readonly hash: Hash
+}
+
+/** As much as tells which statement a piece of data was for. */
+const HEAD_BYTES = 5
+
+/** A command that waits, copied: for a verdict, or until everything before it is answered. */
+interface Waiting {
+  readonly for: 'verdict' | 'quiet'
+  readonly request: Request
+}
+
+export class Requests {
+  readonly #session: Session
+  readonly #packets = new Packets()
+  readonly #bytesMax: number
+  /** What the client has sent and nobody has looked at yet. */
+  #kept: Uint8Array[] = []
+  #waiting: Waiting | undefined
+  /** A command above the limit, while it comes in. */
+  #oversized: Oversized | undefined
+  #uploading = false
+  #guarded = false
+  #quit = false
+  #change: { readonly command: ChangeUserCommand; readonly sequence: number } | undefined
+
+  constructor(session: Session) {
+    this.#session = session
+    this.#bytesMax = session.options.statementBytesMax ?? STATEMENT_BYTES_MAX
+  }
+
+  get waiting(): boolean {
+    return this.#waiting !== undefined
+  }
+
+  /** The client has said goodbye. */
+  get quit(): boolean {
+    return this.#quit
+  }
+
+  /** Whether no command has come in part only. */
+  get between(): boolean {
+    return this.#waiting === undefined && this.#kept.length === 0 && this.#packets.between
+  }
+
+  receive(chunk: Uint8Array): void {
+    if (this.#quit) return
+    if (this.#kept.length > 0 || this.#halted) {
+      this.#kept.push(chunk.slice())
+      return
+    }
+    this.#packets.feed(chunk)
+    this.#go()
+  }
+
+  /** Goes on with what was kept, now that the target has answered something or the session was changed. */
+  resume(): void {
+    const waiting = this.#waiting
+    if (waiting?.for === 'quiet' && this.#session.queue.length === 0) {
+      this.#setWaiting(undefined)
+      this.#hand(waiting.request)
+    }
+    if (this.#kept.length === 0 || this.#halted) return
+    this.#packets.feed(concat(this.#kept.splice(0)))
+    this.#go()
+  }
+
+  /** COM_CHANGE_USER, once nothing else is under way, and what came behind it: the exchange is not ours. */
+  takeChange(): { command: ChangeUserCommand; sequence: number; rest: Uint8Array } | undefined {
+    const change = this.#change
+    if (change === undefined) return undefined
+    this.#change = undefined
+    return { ...change, rest: concat(this.#kept.splice(0)) }
+  }
+
+  keep(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#kept.push(bytes.slice())
+  }
+
+  verdict(verdict: Verdict): void {
+    const waiting = this.#waiting
+    if (waiting?.for !== 'verdict') throw new TypeError('a verdict that was not asked for')
+    this.#setWaiting(undefined)
+    const { request } = waiting
+    if (verdict.allow) announce(this.#session, request, verdict.rule)
+    else this.#refuse(request, verdict.refusal, verdict.rule)
+    this.resume()
+  }
+
+  get #halted(): boolean {
+    return this.#waiting !== undefined || this.#change !== undefined || this.#quit || this.#session.crowded
+  }
+
+  #setWaiting(waiting: Waiting | undefined): void {
+    this.#waiting = waiting
+    this.#session.waiting = waiting !== undefined
+  }
+
+  #go(): void {
+    this.#beginUpload()
+    while (!this.#halted && this.#packets.peek()) {
+      if (!this.#step()) break
+    }
+    if (this.#halted) this.keep(this.#packets.rest())
+  }
+
+  /** One packet, or what there is of it; false when more bytes are needed. */
+  #step(): boolean {
+    if (this.#oversized !== undefined) return this.#skip()
+    const code = this.#packets.first
+    const max = this.#uploading ? this.#bytesMax : commandBytesMax(code, this.#bytesMax)
+    const payload = this.#packets.take(max)
+    if (payload === 'partial') return false
+    if (payload === 'over') return this.#beginOversized(code)
+    if (this.#uploading) this.#upload(payload)
+    else this.#command(payload)
+    return true
+  }
+
+  #command(payload: Uint8Array): void {
+    const bytes = this.#packets.raw(payload)
+    const request = this.#understand(payload, bytes, this.#packets.next)
+    this.#packets.next = 0
+    const { command } = request
+    if (!this.#guarded) sendGuard(this.#session)
+    this.#guarded = true
+    if (command.type === 'denied' || command.type === 'unknown') {
+      this.#deny(command, request.sequence)
+      return
+    }
+    if (command.type === 'change-user' && this.#session.queue.length === 0) {
+      this.#hand(request)
+      return
+    }
+    const reason = this.#objection(request)
+    if (reason !== undefined) {
+      this.#refuseFor(request, reason)
+      return
+    }
+    const wait = this.#wait(command)
+    if (wait === undefined) {
+      announce(this.#session, request)
+      this.#quit = command.type === 'quit'
+      return
+    }
+    // The chunk goes back to its owner meanwhile, so the command is decoded again from a copy.
+    const copy = payload.slice()
+    const again = this.#understand(copy, bytes.slice(), request.sequence)
+    this.#setWaiting({ for: wait, request: again })
+    if (wait === 'verdict') this.#judge(again)
+  }
+
+  #understand(payload: Uint8Array, bytes: Uint8Array, sequence: number): Request {
+    const command = decodeCommand(payload, this.#session.agreed)
+    const texts = command.type === 'query' || command.type === 'prepare'
+    const concerns = texts ? concernsOf(command.text, this.#session.dependable) : NO_CONCERNS
+    return { command, bytes, sequence, concerns }
+  }
+
+  /** What is refused without asking anybody. */
+  #objection({ command, concerns }: Request): Reason | undefined {
+    const { options, statements } = this.#session
+    const thread = command.type === 'process-kill' ? command.thread : undefined
+    if (thread !== undefined && options.findThread(thread) === undefined) return REASONS.kill
+    if (concerns.kill === 'unclear') return REASONS.kill
+    if (concerns.kill !== undefined && options.findThread(concerns.kill.thread) === undefined)
+      return REASONS.kill
+    if (command.type !== 'execute') return undefined
+    const prepared = statements.find(command.statement)
+    if (prepared === 'refused') return REASONS.lastPrepared
+    return prepared?.incomplete === true ? REASONS.incomplete : undefined
+  }
+
+  #wait(command: Command): Waiting['for'] | undefined {
+    switch (command.type) {
+      case 'change-user':
+        return 'quiet'
+      case 'query':
+      case 'prepare':
+      case 'execute':
+      case 'init-db':
+      case 'create-db':
+      case 'drop-db':
+      case 'process-kill':
+        return this.#session.options.judge ? 'verdict' : undefined
+      default:
+        return undefined
+    }
+  }
+
+  #judge({ command }: Request): void {
+    const text = this.#textOf(command)
+    const statement = {
+      text: text ?? new Uint8Array(0),
+      database: this.#session.database ?? '',
+      // A statement that is not known has no text, and counts as one that cannot be read.
+      dependable: text !== undefined && this.#session.dependable,
+    }
+    this.#session.step({ type: 'judge', statement })
+  }
+
+  /** What a policy reads: a command without a text stands for the statement that does the same. */
+  #textOf(command: Command): Uint8Array | undefined {
+    switch (command.type) {
+      case 'query':
+      case 'prepare':
+        return command.text
+      case 'execute': {
+        const prepared = this.#session.statements.find(command.statement)
+        return prepared === 'refused' ? undefined : prepared?.sql?.body
+      }
+      case 'init-db':
+        return withName('USE', command.name)
+      case 'create-db':
+        return withName('CREATE DATABASE', command.name)
+      case 'drop-db':
+        return withName('DROP DATABASE', command.name)
+      case 'process-kill':
+        return killText({ words: ['CONNECTION'] }, command.thread)
+      default:
+        return undefined
+    }
+  }
+
+  #hand({ command, sequence }: Request): void {
+    if (command.type !== 'change-user') throw new TypeError(`${command.type} does not wait`)
+    this.#change = { command, sequence }
+  }
+
+  #refuseFor(request: Request, reason: Reason): void {
+    this.#refuse(request, { ...reason, record: '' })
+  }
+
+  #refuse({ command, sequence }: Request, refusal: Reason & { record: string }, rule?: string): void {
+    const payloads: Payload[] = []
+    const text = this.#textOf(command)
+    if (command.type === 'query' || command.type === 'prepare' || command.type === 'execute') {
+      if (text !== undefined) payloads.push({ type: 'sql', body: text })
+      if (command.type === 'prepare') this.#session.statements.refuse()
+      this.#replace(command.type, payloads, sequence, refusal, rule)
+    } else this.#replace('other', [describeCommand(command)], sequence, refusal, rule)
+  }
+
+  /** The decision first, then what goes to the target instead: a statement of our own, recorded like any. */
+  #replace(
+    refused: 'query' | 'prepare' | 'execute' | 'other',
+    payloads: readonly Payload[],
+    sequence: number,
+    refusal: Reason & { record: string },
+    rule?: string,
+  ): void {
+    const session = this.#session
+    const { act, kind, text, payload } = substituteFor(refused, session.agreed)
+    const decided: Act = refused === 'other' ? 'db.other' : act
+    const parent = session.ledger.decide(decided, [...payloads, session.meta()], rule)
+    const own: Payload[] = text === undefined ? [] : [{ type: 'sql', body: text, repeats: true }]
+    const operation = session.ledger.begin(act, [...own, session.meta({ gateway: true })], { parent })
+    const item = new Expectation(new Answer(kind, session.agreed), operation, 1)
+    const record = refusal.record === '' ? session.recordName(parent) : refusal.record
+    item.refusal = { payload: encodeRefusal({ ...refusal, record }), sequence }
+    session.queue.push(item)
+    session.send('target', encodePacket(0, payload))
+  }
+
+  /** What has no place at the target gets its answer from us, when its turn comes. */
+  #deny(command: Extract<Command, { type: 'denied' | 'unknown' }>, sequence: number): void {
+    const { ledger, queue } = this.#session
+    const operation = ledger.decide('db.other', [describeCommand(command), this.#session.meta()])
+    const record = this.#session.recordName(operation)
+    const error =
+      command.type === 'denied'
+        ? encodeRefusal({ ...REASONS.denied(command.name), record })
+        : encodeError(1047, '08S01', `unknown command\nid  : ${record}`)
+    queue.push({ own: encodePacket(sequence, error) })
+  }
+
+  /** Refused and not truncated; what it was stays provable by its hash. */
+  #beginOversized(code: number): true {
+    const limit = commandBytesMax(code, this.#bytesMax)
+    if (this.#uploading || limit < this.#bytesMax)
+      throw new ProtocolError(`a command longer than ${limit} bytes`)
+    this.#oversized = { code, head: [], hash: createHash('sha256') }
+    return true
+  }
+
+  #skip(): boolean {
+    const oversized = this.#oversized
+    if (oversized === undefined) throw new TypeError('nothing is too long')
+    const { head, hash } = oversized
+    const whole = this.#packets.skip((bytes) => {
+      hash.update(bytes)
+      head.push(...bytes.subarray(0, HEAD_BYTES - head.length))
+    })
+    if (!whole) return false
+    this.#oversized = undefined
+    const sequence = this.#packets.next
+    this.#packets.next = 0
+    const { size } = this.#packets
+    const seen = { bytes: size, sha256: hash.digest('hex') }
+    if (oversized.code === COM.STMT_SEND_LONG_DATA) {
+      this.#dropLongData(Uint8Array.from(head), seen)
+      return true
+    }
+    const refused = OVERSIZED.get(oversized.code) ?? 'query'
+    if (refused === 'prepare') this.#session.statements.refuse()
+    const reason = REASONS.oversized(size, this.#bytesMax)
+    this.#replace(refused, [json('note', seen)], sequence, { ...reason, record: '' })
+    return true
+  }
+
+  /** It has no answer, so its statement is not executed until it is reset. */
+  #dropLongData(head: Uint8Array, seen: Record<string, unknown>): void {
+    const statement = new Reader(head.subarray(1)).uint32LE()
+    const cmd: Payload = { type: 'cmd', body: encodeText(`COM_STMT_SEND_LONG_DATA ${statement}`) }
+    this.#session.ledger.decide('db.other', [cmd, json('note', seen), this.#session.meta()])
+    const prepared = this.#session.statements.find(statement)
+    if (prepared !== undefined && prepared !== 'refused') prepared.incomplete = true
+  }
+
+  /** The target has asked for a file: the client's next packets are its content, in the target's own count. */
+  #beginUpload(): void {
+    const { upload } = this.#session
+    if (upload === undefined || this.#uploading) return
+    if (!this.#packets.between) throw new ProtocolError('half a command where a file was asked for')
+    this.#uploading = true
+    this.#packets.next = upload.sequence
+  }
+
+  #upload(payload: Uint8Array): void {
+    const { upload, ledger, options } = this.#session
+    if (upload === undefined) throw new TypeError('nobody asked for a file')
+    if (payload.length > 0) {
+      upload.bytes += payload.length
+      upload.hash.update(payload)
+      if (options.copyBodies === true) ledger.data(upload.expectation.operation, payload)
+    }
+    this.#session.send('target', this.#packets.raw(payload))
+    if (payload.length > 0) return
+    // An empty packet ends it, or says that the client does not give it.
+    const { name, bytes, hash } = upload
+    const told = { name, bytes, sha256: hash.digest('hex') }
+    upload.expectation.file = this.#session.meta({ file: told })
+    this.#session.sequenceBehindUpload = this.#packets.next
+    this.#session.upload = undefined
+    this.#uploading = false
+    this.#packets.next = 0
+  }
+}
+
+const OVERSIZED: ReadonlyMap<number, 'query' | 'prepare' | 'execute'> = new Map([
+  [COM.QUERY, 'query'],
+  [COM.STMT_PREPARE, 'prepare'],
+  [COM.STMT_EXECUTE, 'execute'],
+])
+
+function withName(verb: string, name: Uint8Array): Uint8Array {
+  const quoted = [...name].flatMap((byte) => (byte === 0x60 ? [byte, byte] : [byte]))
+  return concat([encodeText(`${verb} \``), Uint8Array.from(quoted), encodeText('`')])
+}

@@ -1,0 +1,135 @@
+/**
+ * What a relay itself must know of a text, policies or not: whom it kills, which local files it asks for, which
+ * database it moves to, and whether it changes how texts are read. Most texts contain none of the words, and
+ * are not looked at further.
+ */
+import { decodeLossy } from '../../bytes.ts'
+import { isSafeCharset } from '../charsets.ts'
+import { touchesOf, variableName } from './settings.ts'
+import { readName } from './tables.ts'
+import { decodeLatin, encodeLatin, type Token, Tokenizer, tokenize, unquote } from './tokens.ts'
+
+export interface Kill {
+  /** HARD or SOFT, QUERY or CONNECTION, as far as they are there. */
+  readonly words: readonly string[]
+  readonly thread: number
+}
+
+export interface Concerns {
+  /** `unclear`: a KILL that is not exactly of a thread by its number, and alone in its text. */
+  readonly kill: Kill | 'unclear' | undefined
+  /** Names of local files to load, in Latin-1: each byte a character. */
+  readonly files: readonly string[]
+  readonly database: string | undefined
+  /** Whether another reading of texts may hold behind it. */
+  readonly reading: boolean
+}
+
+export const NO_CONCERNS: Concerns = { kill: undefined, files: [], database: undefined, reading: false }
+const KILL = /\bkill\b/i
+const OTHERS =
+  /\buse\b|\binfile\b|\bnames\b|\bchar(?:acter|set)\b|\b(?:character_set|collation)_|\bsql_mode\b/i
+
+/** `dependable`: whether the session reads texts as the tokenizer does. */
+export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
+  const latin = decodeLatin(text)
+  const kills = KILL.test(latin)
+  if (!kills && !OTHERS.test(latin)) return NO_CONCERNS
+  const { tokens, disputed } = tokenize(latin)
+  const statements = split(tokens)
+  // Where another server's reading could bring a KILL out of a literal, it counts as one.
+  const sure = dependable && disputed === undefined
+  return {
+    kill: kills ? (sure ? killOf(statements) : 'unclear') : undefined,
+    files: statements.flatMap(filesOf),
+    database: statements.flatMap(databaseOf).at(-1),
+    reading: statements.some(changesReading),
+  }
+}
+
+function split(tokens: readonly Token[]): Token[][] {
+  const statements: Token[][] = [[]]
+  for (const token of tokens) {
+    if (token.key === ';') statements.push([])
+    else statements.at(-1)?.push(token)
+  }
+  return statements.filter((statement) => statement.length > 0)
+}
+
+/** KILL is a reserved word: where it stands unquoted, and not as a part of a name, something is killed. */
+function killOf(statements: readonly Token[][]): Concerns['kill'] {
+  const found = statements.some(
+    (tokens) => tokens.some((token, i) => isKill(token, tokens[i - 1])) || prepares(tokens),
+  )
+  if (!found) return undefined
+  const [tokens] = statements
+  if (tokens === undefined || statements.length > 1 || tokens.some(({ optional }) => optional))
+    return 'unclear'
+  const words = tokens.slice(1, -1).map(({ key }) => key)
+  const id = tokens.at(-1)
+  const plain =
+    tokens[0]?.key === 'KILL' && /^(?:HARD |SOFT )?(?:QUERY |CONNECTION )?$/.test([...words, ''].join(' '))
+  if (!plain || id?.kind !== 'number' || !/^\d{1,10}$/.test(id.text)) return 'unclear'
+  return { words, thread: Number(id.text) }
+}
+
+function isKill(token: Token, before: Token | undefined): boolean {
+  return token.key === 'KILL' && before?.key !== '.'
+}
+
+/** A statement that is prepared from a literal, or run from one at once. */
+function prepares(tokens: readonly Token[]): boolean {
+  const first = tokens[0]?.key
+  if (first !== 'PREPARE' && first !== 'EXECUTE' && first !== 'SET') return false
+  return tokens.some((token) => token.kind === 'string' && KILL.test(unquote(token)))
+}
+
+/** LOAD DATA LOCAL INFILE, LOAD XML LOCAL INFILE. */
+function filesOf(tokens: readonly Token[]): string[] {
+  const load = tokens.findIndex(({ key }) => key === 'LOAD')
+  const infile = tokens.findIndex(({ key }, i) => i > load && key === 'INFILE')
+  if (load === -1 || infile === -1) return []
+  if (!tokens.slice(load, infile).some(({ key }) => key === 'LOCAL')) return []
+  const name = tokens[infile + 1]
+  return name?.kind === 'string' ? [unquote(name)] : []
+}
+
+function databaseOf(tokens: readonly Token[]): string[] {
+  if (tokens[0]?.key !== 'USE') return []
+  const [name] = readName(tokens, 1)
+  return name === undefined ? [] : [decodeLossy(encodeLatin(name.name))]
+}
+
+/** Any SET of a character set or sql_mode, but for the few values that change nothing for a parser. */
+function changesReading(tokens: readonly Token[]): boolean {
+  if (tokens[0]?.key !== 'SET' || !touchesOf(tokens).includes('text-reading')) return false
+  return tokens.some((token, i) => {
+    const name = token.kind === 'variable' ? variableName(token.text) : token.key
+    if (name === 'NAMES' || name === 'CHARSET') return !isSafe(tokens[i + 1])
+    if (name === 'CHARACTER') return !isSafe(tokens[i + 2])
+    const value = tokens[i + 2]
+    if (name === 'CHARACTER_SET_CLIENT' || name === 'CHARACTER_SET_CONNECTION') return !isSafe(value)
+    return name === 'SQL_MODE' && !isPlainMode(value, tokens[i + 3])
+  })
+}
+
+function isSafe(value: Token | undefined): boolean {
+  return value !== undefined && isSafeCharset(unquote(value))
+}
+
+/** A literal without the modes that move the ends of strings. What is computed may hold any. */
+function isPlainMode(value: Token | undefined, behind: Token | undefined): boolean {
+  if (value?.kind !== 'string' || (behind !== undefined && behind.key !== ',')) return false
+  return !/NO_BACKSLASH_ESCAPES|ANSI|DB2|MAXDB|MSSQL|ORACLE|POSTGRESQL/i.test(value.text)
+}
+
+/** How many `?` a text has, for an execution that is sent before the target has told; undefined where unsure. */
+export function countParams(text: Uint8Array): number | undefined {
+  const tokenizer = new Tokenizer(decodeLatin(text))
+  let count = 0
+  for (let token = tokenizer.next(); token !== undefined; token = tokenizer.next()) {
+    if (token.optional) return undefined
+    if (token.kind === 'param') count++
+  }
+  return tokenizer.disputed === undefined ? count : undefined
+}
