@@ -166,17 +166,20 @@ export class Writer {
   }
 
   uint8(value: number): this {
-    this.#view.setUint8(this.#room(1), value)
+    const at = this.#room(1)
+    this.#view.setUint8(at, value)
     return this
   }
 
   uint16(value: number): this {
-    this.#view.setUint16(this.#room(2), value)
+    const at = this.#room(2)
+    this.#view.setUint16(at, value)
     return this
   }
 
   uint16LE(value: number): this {
-    this.#view.setUint16(this.#room(2), value, true)
+    const at = this.#room(2)
+    this.#view.setUint16(at, value, true)
     return this
   }
 
@@ -188,27 +191,32 @@ export class Writer {
   }
 
   uint32(value: number): this {
-    this.#view.setUint32(this.#room(4), value)
+    const at = this.#room(4)
+    this.#view.setUint32(at, value)
     return this
   }
 
   uint32LE(value: number): this {
-    this.#view.setUint32(this.#room(4), value, true)
+    const at = this.#room(4)
+    this.#view.setUint32(at, value, true)
     return this
   }
 
   int32(value: number): this {
-    this.#view.setInt32(this.#room(4), value)
+    const at = this.#room(4)
+    this.#view.setInt32(at, value)
     return this
   }
 
   uint64(value: bigint): this {
-    this.#view.setBigUint64(this.#room(8), value)
+    const at = this.#room(8)
+    this.#view.setBigUint64(at, value)
     return this
   }
 
   uint64LE(value: bigint): this {
-    this.#view.setBigUint64(this.#room(8), value, true)
+    const at = this.#room(8)
+    this.#view.setBigUint64(at, value, true)
     return this
   }
 
@@ -237,6 +245,7 @@ export class Writer {
     return this.#bytes.subarray(0, this.#at)
   }
 
+  /** May replace the memory: callers take the place first and then look at `#view`. */
   #room(length: number): number {
     const at = this.#at
     this.#at += length
