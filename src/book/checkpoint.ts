@@ -129,8 +129,9 @@ export function parseNote(note: string | Uint8Array): Note {
   const whole = typeof note === 'string' ? note : decodeText(note)
   if (whole.length > NOTE_BYTES_MAX) throw new CheckpointError('checkpoint', 'a note beyond 64 KiB')
   const end = whole.lastIndexOf('\n\n')
-  if (end < 0 || !whole.endsWith('\n')) throw new CheckpointError('checkpoint', 'a note without signatures')
-  const lines = whole.slice(end + 2, -1).split('\n')
+  if (end < 0 || !whole.endsWith('\n')) throw new CheckpointError('checkpoint', 'not a note')
+  // One whose signatures have been taken away is still a note, so that what is missing can be said.
+  const lines = end + 2 === whole.length ? [] : whole.slice(end + 2, -1).split('\n')
   if (whole.split('\n').length - 1 > NOTE_LINES_MAX)
     throw new CheckpointError('checkpoint', 'a note beyond 64 lines')
   return { text: whole.slice(0, end + 1), signatures: lines.map(parseSignature) }

@@ -287,7 +287,13 @@ export function decodeBundle(row: {
 function inflate(stream: Uint8Array, bytesMax: number): Uint8Array {
   let result: { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } }
   try {
-    result = inflateRawSync(stream, { maxOutputLength: bytesMax, info: true }) as unknown as typeof result
+    // Most bundles are small, and what Node takes by default is more than a leaf and its hash cost together.
+    const chunkSize = Math.min(Math.max(1_024, 8 * stream.length), 65_536)
+    result = inflateRawSync(stream, {
+      maxOutputLength: bytesMax,
+      chunkSize,
+      info: true,
+    }) as unknown as typeof result
   } catch (cause) {
     throw new FormatError('format', 'a bundle does not inflate', { cause })
   }

@@ -120,6 +120,11 @@ const sameName = makeSigner(tree.origin, privateKey)
 const good = signCheckpoint([ours], tree)
 
 describe('signatures', () => {
+  test('that are all taken away are missed', () => {
+    const [text] = good.split('\n\n')
+    expect(codeOf(() => verifyNote(parseCheckpoint(`${text}\n\n`), [ours.vkey]))).toBe('signature')
+  })
+
   test('by unknown keys are ignored', () => {
     const note = parseNote(signCheckpoint([stranger, ours, sameName], tree))
     expect(signersOf(note, [ours.vkey])).toEqual([ours.vkey])
@@ -160,7 +165,7 @@ describe('a checkpoint is refused', () => {
   const root = text.split('\n')[2] ?? ''
 
   test.each([
-    ['without signatures', `${text}\n\n`],
+    ['with an empty signature', `${text}\n\n\n`],
     ['without an empty line', `${text}\n${line}`],
     ['without its last newline', good.slice(0, -1)],
     ['with an extension line', withText(tree.origin, '0', root, 'extension')],
