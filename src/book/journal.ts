@@ -17,6 +17,8 @@ export const BATCH_BYTES_MAX = 4 << 20
 const HEADER = 24
 const MEMBERS_MAX = 16_384
 const CARRIED_MAX = 64
+/** This share of the ring is kept for the records that close what runs, where larger ones are refused. */
+const RESERVED_SHARE = 1 / 8
 /** Written over at once: more would hold up the traffic. */
 const SCRUB_BYTES = 1 << 20
 
@@ -137,6 +139,15 @@ export class JournalRing {
 
   set durable(batch: number) {
     this.#durable = batch
+  }
+
+  /** Whether an entry that carries `bytes` fits behind the open batch and leaves the reserved share free. */
+  hasRoom(bytes: number): boolean {
+    const { size } = this.#disk
+    const length = HEADER + MEMBERS_MAX + bytes
+    const behind = place(this.#offset, this.#length, size) + padded(this.#length)
+    const end = place(behind, length, size) + padded(length)
+    return end - this.#marks.freed <= size * (1 - RESERVED_SHARE)
   }
 
   /** Adds an entry to the open batch and says which batch that is. Writes the batch before, if this one is full. */

@@ -23,7 +23,8 @@ export class Sidecar {
 
   /** `note` is a head whose COMMIT has returned: ahead of that, a power cut would make an honest book look cut. */
   offer(note: string, nowMs: number): void {
-    if (note === this.#written || nowMs - this.#at < SIDECAR_EVERY_MS) return
+    // Either way: a clock that was set back must not keep it from being written.
+    if (note === this.#written || Math.abs(nowMs - this.#at) < SIDECAR_EVERY_MS) return
     this.write(note)
     this.#at = nowMs
   }

@@ -5,6 +5,7 @@
 import type { Database, Statement } from 'better-sqlite3'
 import type { Signer } from './checkpoint.ts'
 import { signCheckpoint } from './checkpoint.ts'
+import { BookError } from './database.ts'
 import { deletionScope } from './erasure.ts'
 import { BUNDLE_LEAVES_MAX, encodeBundle, encodeLeaf, type Members } from './format.ts'
 import { fold, HASH_BYTES, TILE_HASHES } from './hashes.ts'
@@ -125,7 +126,7 @@ export class Store {
     if (records.length > BUNDLE_LEAVES_MAX) throw new RangeError(`${records.length} records in one commit`)
     const first = this.#head.size
     if ((this.#size.get() ?? 0) !== first) throw new BookMovedError(`the book is no longer at ${first}`)
-    if (options.journal !== undefined) this.#setJournal.run(options.journal.batch, options.journal.file)
+    if (options.journal !== undefined) this.#markDrained(options.journal)
     if (records.length === 0) {
       if (this.#isKept(this.#head, options)) this.#insertCheckpoint.run(first, this.#head.note)
       return this.#head
@@ -160,6 +161,13 @@ export class Store {
     const head = { size, edge, prev, ts, note, partial }
     if (this.#isKept(head, options)) this.#insertCheckpoint.run(size, note)
     return head
+  }
+
+  /** A mark that no row takes would let the same entries in twice. */
+  #markDrained({ file, batch }: { readonly file: number; readonly batch: number }): void {
+    if (this.#setJournal.run(batch, file).changes !== 1) {
+      throw new BookError('damaged', `the book knows no journal ${file}`)
+    }
   }
 
   #isKept(head: Head, options: AppendOptions): boolean {

@@ -47,6 +47,11 @@ export class Chunker {
     this.#body = Buffer.allocUnsafe(Math.min(max, 16 << 10))
   }
 
+  /** Bytes of the chunk that is being filled. */
+  get length(): number {
+    return this.#length
+  }
+
   get isEmpty(): boolean {
     return this.#length === 0
   }

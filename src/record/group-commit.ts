@@ -61,6 +61,11 @@ export class GroupCommit {
     return this.#ring.backlog
   }
 
+  /** Whether a record of `bytes` fits the journal, beside what closes the sessions that run. */
+  hasRoom(bytes: number): boolean {
+    return this.#ring.hasRoom(bytes)
+  }
+
   /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
   append(members: string, carried: readonly Carried[]): Mark {
     if (this.#failure !== undefined) throw this.#failure

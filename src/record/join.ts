@@ -34,6 +34,8 @@ export function joinRecords(drafts: readonly Draft[]): NewRecord[] {
   const kept: (Draft | undefined)[] = []
   const begins = new Map<string, number>()
   const results = new Map<string, number[]>()
+  /** Operations with a result that stays a record of its own: it must stand between their begin and their end. */
+  const told = new Set<string>()
   /** Per session, where a record last named payloads: nothing that names some may be moved before it. */
   const naming = new Map<string, number>()
 
@@ -46,14 +48,16 @@ export function joinRecords(drafts: readonly Draft[]): NewRecord[] {
       const begin = begins.get(key)
       const opened = begin === undefined ? undefined : kept[begin]
       const moves = ref === undefined || (naming.get(sid) ?? -1) <= (begin ?? -1)
-      if (opened !== undefined && moves && fitsOneLeaf(opened, draft)) {
+      if (opened !== undefined && moves && !told.has(key) && fitsOneLeaf(opened, draft)) {
         kept[begin ?? 0] = joined(opened, draft)
         if (ref !== undefined) naming.set(sid, Math.max(naming.get(sid) ?? -1, begin ?? 0))
         continue
       }
     } else if (kind === 'op.begin') {
       begins.set(key, at)
-    } else if (kind === 'op.result' && ref === undefined) {
+    } else if (kind === 'op.result' && ref !== undefined) {
+      told.add(key)
+    } else if (kind === 'op.result') {
       // Its facts stand in the end's `res` payload too; alone it is needed only while the operation goes on.
       const list = results.get(key)
       if (list === undefined) results.set(key, [at])

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { EndEvent, Payload, RelayEvent, ResultEvent } from '../../protocols/events.ts'
 import { canonical, type Members, REFS_MAX, type Ref } from '../book/format.ts'
+import { ENTRIES } from '../book/grammar.ts'
 import type { Carried } from '../book/journal.ts'
 import { type DataKey, PAYLOAD_BODY_MAX } from '../book/payload.ts'
 import type { Durability } from './barrier.ts'
@@ -15,7 +16,7 @@ import { Repeats } from './repeats.ts'
 /** Requests under way at once in one session; a client that pipelines more waits for answers. */
 export const OPEN_OPERATIONS_MAX = 65_536
 
-/** A record that does not fit the format: refused before any byte of it is recorded or forwarded. */
+/** A record that does not fit the format, or the journal as it is: refused before any byte of it is recorded or forwarded. */
 export class RecordTooLargeError extends Error {
   override readonly name = 'RecordTooLargeError'
 }
@@ -85,23 +86,17 @@ export class RecordedSession {
     const now = this.#now()
     switch (event.type) {
       case 'begin': {
-        this.#number(event.op)
         if (this.#open.size >= OPEN_OPERATIONS_MAX) {
           throw new RecordTooLargeError(`${this.#open.size} operations under way at once`)
         }
-        const { act, parent, rule } = event
-        const mark = this.append(
-          { kind: 'op.begin', op: event.op, act, par: parent, rule },
-          event.payloads,
-          now,
-        )
-        this.#open.set(event.op, { startedAt: now, parts: 0, streams: new Map() })
+        const { op, act, parent, rule } = event
+        const mark = this.#numbered({ kind: 'op.begin', op, act, par: parent, rule }, event.payloads, now)
+        this.#open.set(op, { startedAt: now, parts: 0, streams: new Map() })
         return mark
       }
       case 'decision': {
-        this.#number(event.op)
         const { op, act, rule } = event
-        return this.append({ kind: 'decision', out: 'denied', op, act, rule }, event.payloads, now)
+        return this.#numbered({ kind: 'decision', out: 'denied', op, act, rule }, event.payloads, now)
       }
       case 'data':
         return this.#stream(event.op, event.stream, event.frame, event.bytes, now)
@@ -114,10 +109,8 @@ export class RecordedSession {
 
   /** Writes any record of this session's: seals its payloads, adds time and session. */
   append(saying: Saying, payloads: readonly Payload[] = [], now = this.#now()): Mark {
-    assert(!this.#closed, 'nothing is recorded in a closed session')
-    const carried: Carried[] = []
-    const ref = payloads.length === 0 ? undefined : this.#seal(payloads, carried)
-    return this.#log.append(canonical({ ...saying, ts: now, sid: this.sid, ref } as Members), carried)
+    this.#refuseTooLarge(payloads)
+    return this.#put(saying, payloads, now)
   }
 
   /** A number for a refusal that no relay counts: a login, a decision at the door. */
@@ -132,32 +125,38 @@ export class RecordedSession {
     for (const [op, open] of this.#open) {
       for (const [stream, chunker] of open.streams) {
         if (chunker.isEmpty) continue
-        if (now - chunker.startedAt >= CHUNK_AGE_US) this.#chunk(op, open, stream, chunker.cut())
+        if (isOld(chunker, now)) this.#chunk(op, open, stream, chunker.cut())
         else filling = true
       }
     }
     return filling
   }
 
-  /** Ends what is open as `aborted`, then the session. The key is gone when this returns. */
+  /** Ends what is open as `aborted`, then the session. The key is gone when this is left, whatever became of the journal. */
   close(why: CloseWhy): Mark {
-    for (const op of [...this.#open.keys()]) this.record({ type: 'end', op, outcome: 'aborted' })
-    const mark = this.append({ kind: 'session.close', why })
-    this.#closed = true
-    this.#key.destroy()
-    this.#onClosed(this)
-    return mark
+    try {
+      for (const op of [...this.#open.keys()]) this.record({ type: 'end', op, outcome: 'aborted' })
+      return this.append({ kind: 'session.close', why })
+    } finally {
+      this.#closed = true
+      this.#key.destroy()
+      this.#onClosed(this)
+    }
   }
 
-  #number(op: number): void {
-    assert.equal(op, this.#lastOp + 1, 'operations are counted without holes')
-    this.#lastOp = op
+  /** A record that is refused has not used up its number. */
+  #numbered(saying: Saying & { readonly op: number }, payloads: readonly Payload[], now: number): Mark {
+    assert.equal(saying.op, this.#lastOp + 1, 'operations are counted without holes')
+    const mark = this.append(saying, payloads, now)
+    this.#lastOp = saying.op
+    return mark
   }
 
   #outcome(kind: 'op.result' | 'op.end', event: ResultEvent | EndEvent, now: number): Mark {
     const open = this.#open.get(event.op)
     assert(open !== undefined, `operation ${event.op} is not open`)
-    const { op, outcome: out, code, rows, bytes, payloads } = event
+    const { op, outcome: out, payloads = [] } = event
+    this.#refuseTooLarge(payloads)
     let parts: number | undefined
     if (kind === 'op.end') {
       for (const [stream, chunker] of open.streams) {
@@ -166,8 +165,11 @@ export class RecordedSession {
       this.#open.delete(op)
       if (open.parts > 0) parts = open.parts
     }
+    // These are the target's own words: what a leaf cannot say must not stop the book.
+    const code = event.code === undefined || CODE.test(event.code) ? event.code : 'other'
+    const [rows, bytes] = [event.rows, event.bytes].map((count) => (isCount(count) ? count : undefined))
     const dur = Math.max(0, now - open.startedAt)
-    return this.append({ kind, op, out, code, rows, bytes, dur, parts }, payloads, now)
+    return this.#put({ kind, op, out, code, rows, bytes, dur, parts }, payloads, now)
   }
 
   #stream(
@@ -180,6 +182,7 @@ export class RecordedSession {
     const open = this.#open.get(op)
     assert(open !== undefined, `operation ${op} is not open`)
     let chunker = open.streams.get(stream)
+    if (!this.#log.hasRoom(bytes.length + (chunker?.length ?? 0))) throw tooLarge(bytes.length)
     if (chunker === undefined) {
       chunker = new Chunker(stream === 'tty' ? TERMINAL_CHUNK_MAX : CHUNK_MAX)
       open.streams.set(stream, chunker)
@@ -190,7 +193,7 @@ export class RecordedSession {
     })
     // Input is recorded before it is forwarded, and strict output before it is shown: their chunks cannot wait.
     const atOnce = this.mode === 'strict' || (stream === 'in' && this.mode === 'standard')
-    if (atOnce || now - chunker.startedAt >= CHUNK_AGE_US) mark = this.#chunk(op, open, stream, chunker.cut())
+    if (atOnce || isOld(chunker, now)) mark = this.#chunk(op, open, stream, chunker.cut())
     if (!chunker.isEmpty) this.#onFilling(this)
     return mark
   }
@@ -204,15 +207,39 @@ export class RecordedSession {
       bytes: chunk.bytes,
       t0: chunk.startedAt,
     }
-    return this.append(saying, [{ type: stream as Payload['type'], body: chunk.body }])
+    return this.#put(saying, [{ type: stream as Payload['type'], body: chunk.body }], this.#now())
+  }
+
+  /** Said before anything is sealed: an index that was taken and a text that was remembered do not come back. */
+  #refuseTooLarge(payloads: readonly Payload[]): void {
+    let parts = 0
+    let bytes = 0
+    for (const { body } of payloads) {
+      parts += Math.max(1, Math.ceil(body.length / PAYLOAD_BODY_MAX))
+      bytes += body.length
+    }
+    if (parts > REFS_MAX) throw new RecordTooLargeError(`a record of ${parts} payloads`)
+    // What carries nothing may use the room that is kept for closing what runs.
+    if (parts > 0 && !this.#log.hasRoom(bytes)) throw tooLarge(bytes)
+  }
+
+  #put(saying: Saying, payloads: readonly Payload[], now: number): Mark {
+    assert(!this.#closed, 'nothing is recorded in a closed session')
+    const carried: Carried[] = []
+    const fresh: (() => void)[] = []
+    const ref = payloads.length === 0 ? undefined : this.#seal(payloads, carried, fresh)
+    const text = canonical({ ...saying, ts: now, sid: this.sid, ref } as Members)
+    // An entry that the book refuses would stop it for good: recovery meets it again at every start.
+    assert(ENTRIES.get(saying.kind)?.pattern.test(text), `no leaf can say ${text}`)
+    const mark = this.#log.append(text, carried)
+    // Only now: a text may be named again when its payload is in the journal.
+    for (const keep of fresh) keep()
+    return mark
   }
 
   /** Seals bodies, each cut in parts of at most 1 MiB; a text that was sealed lately is named again instead. */
-  #seal(payloads: readonly Payload[], carried: Carried[]): Ref[] {
+  #seal(payloads: readonly Payload[], carried: Carried[], fresh: (() => void)[]): Ref[] {
     const refs: Ref[] = []
-    let parts = 0
-    for (const { body } of payloads) parts += Math.max(1, Math.ceil(body.length / PAYLOAD_BODY_MAX))
-    if (parts > REFS_MAX) throw new RecordTooLargeError(`a record of ${parts} payloads`)
     for (const { type, body, repeats } of payloads) {
       const known = repeats === true ? this.#repeats.find(type, body) : undefined
       if (known !== undefined) {
@@ -226,9 +253,24 @@ export class RecordedSession {
         sealed.push(ref)
         this.#repeats.advance(ref.i)
       }
-      if (repeats === true) this.#repeats.keep(type, body, sealed)
+      if (repeats === true) fresh.push(() => this.#repeats.keep(type, body, sealed))
       refs.push(...sealed)
     }
     return refs
   }
+}
+
+function tooLarge(bytes: number): RecordTooLargeError {
+  return new RecordTooLargeError(`the journal has no room for a record of ${bytes} bytes`)
+}
+
+/** A chunk from the future began before the clock was set back: it waits no longer. */
+function isOld({ startedAt }: Chunker, now: number): boolean {
+  return now - startedAt >= CHUNK_AGE_US || now < startedAt
+}
+
+const CODE = /^[!-~]{1,32}$/
+
+function isCount(value: number | undefined): boolean {
+  return value !== undefined && Number.isSafeInteger(value) && value >= 0
 }

@@ -48,7 +48,8 @@ export class Upkeep {
       this.#lastWork = now
       this.#checkpointed = false
     }
-    if (now - this.#lookedAt < LOOK_EVERY_MS * 1000) return
+    // Either way: a clock that was set back must not keep the disk from being watched.
+    if (Math.abs(now - this.#lookedAt) < LOOK_EVERY_MS * 1000) return
     this.#lookedAt = now
     this.#shortenLog(now)
     this.#watchDisk()

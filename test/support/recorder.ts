@@ -1,24 +1,37 @@
 /** Books in temporary folders, and recorders on them, with everything small. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
 import { onTestFinished } from 'vitest'
 import { createBook } from '../../src/book/create.ts'
-import { Kek } from '../../src/book/keys.ts'
+import type { Ref } from '../../src/book/format.ts'
+import { JournalMarks, JournalRing } from '../../src/book/journal.ts'
+import { Kek, KeyStore } from '../../src/book/keys.ts'
+import { DataKey, OpenedKey } from '../../src/book/payload.ts'
+import type { Durability } from '../../src/record/barrier.ts'
 import type { BookkeeperParts } from '../../src/record/bookkeeper.ts'
 import { Bookkeeper } from '../../src/record/bookkeeper.ts'
+import { GroupCommit } from '../../src/record/group-commit.ts'
 import type { Answer, BookState, Request, ThreadOptions } from '../../src/record/messages.ts'
 import { systemRandom } from '../../src/record/random.ts'
 import { Recorder, type RecorderParts } from '../../src/record/recorder.ts'
+import { RecordedSession } from '../../src/record/session.ts'
+import { PlacedFile } from '../../src/system/durable.ts'
 import { microseconds } from '../../src/system/microseconds.ts'
 import { systemSchedule } from '../../src/system/schedule.ts'
+import type { CheckedLeaf } from './check-book.ts'
+import { HandSchedule } from './schedule.ts'
 
 export const ORIGIN = 'gw1.example/book'
 export const KEK_BYTES = Buffer.alloc(32, 7)
 export const JOURNAL_BYTES = 1 << 20
 export const BALLAST_BYTES = 64 << 10
 
-export function temporaryFolder(under = tmpdir()): string {
+/** In memory where that can be had: what is tested here is the order of things, not the speed of a disk. */
+const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+
+export function temporaryFolder(under = SCRATCH): string {
   const folder = mkdtempSync(join(under, 'gatebook-test-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
@@ -123,6 +136,102 @@ export function startBookkeeper(
     return found.answer
   }
   return { keeper, answers, states, settle, ask, stop: () => void ask({ type: 'stop' }) }
+}
+
+export interface LocalRecorder extends TestBookkeeper {
+  readonly schedule: HandSchedule
+  readonly log: GroupCommit
+  readonly failures: Error[]
+  /** Microseconds since 1970, as the test moves them. */
+  readonly clock: { now: number }
+  open(
+    mode?: Durability,
+    start?: { act?: string; who?: Uint8Array; sub?: string; tgt?: string },
+  ): RecordedSession
+  /** Hands everything to the kernel and lets the book take it. */
+  drain(): void
+}
+
+/** Both sides of the journal on this thread, without a gateway session: everything happens when the test says so. */
+export function startLocal(
+  directory: string,
+  options: Partial<ThreadOptions> = {},
+  parts: { onFilling?: (session: RecordedSession) => void } = {},
+): LocalRecorder {
+  const clock = { now: 1_763_600_000_000_000 }
+  const now = (): number => clock.now
+  const book = startBookkeeper(directory, options, { now })
+  const { ready } = book.keeper
+  const disk = new PlacedFile(ready.journalPath)
+  const ring = new JournalRing(disk, new JournalMarks(ready.marks), ready.lastBatch)
+  const schedule = new HandSchedule()
+  const failures: Error[] = []
+  const log = new GroupCommit(ring, { disk, schedule, onFailure: (error) => failures.push(error) })
+  const random = systemRandom()
+  const open: LocalRecorder['open'] = (mode = 'standard', { act = 'pg', who, sub, tgt } = {}) => {
+    const sid = Array.from(random(16), (byte) => 'abcdefghijklmnopqrstuvwxyz234567'[byte % 32]).join('')
+    const key = new DataKey(ORIGIN, sid, random)
+    book.ask({
+      type: 'keys',
+      keys: [key.wrap((bytes) => new Kek(KEK_BYTES).wrap(ORIGIN, sid, bytes, random))],
+    })
+    const { onFilling = () => {} } = parts
+    const session = new RecordedSession(mode, {
+      key,
+      log,
+      now,
+      compress: true,
+      onClosed: () => {},
+      onFilling,
+    })
+    const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
+    session.append({ kind: 'session.open', act, com: key.commitment, sub, tgt }, payloads)
+    return session
+  }
+  return {
+    ...book,
+    schedule,
+    log,
+    failures,
+    clock,
+    open,
+    drain: () => {
+      schedule.turn()
+      book.settle()
+    },
+  }
+}
+
+/** The key of a session, out of keys.db as a reader has it. */
+export function openedKey(directory: string, sid: string, com: string): OpenedKey {
+  const db = new Sqlite(join(directory, 'keys.db'), { readonly: true })
+  try {
+    const row = new KeyStore(db).find(sid)
+    if (row === undefined) throw new Error(`there is no key of ${sid}`)
+    return new OpenedKey(ORIGIN, sid, new Kek(KEK_BYTES).unwrap(ORIGIN, row), com)
+  } finally {
+    db.close()
+  }
+}
+
+/** The plaintext of all payloads that `leaf` names, by type. */
+export function plaintexts(directory: string, leaf: CheckedLeaf, com: string): Record<string, Buffer> {
+  const key = openedKey(directory, leaf.sid ?? '', com)
+  const db = new Sqlite(join(directory, 'book.db'), { readonly: true })
+  try {
+    const texts: Record<string, Buffer> = {}
+    for (const ref of (leaf['ref'] ?? []) as Ref[]) {
+      const bytes = db
+        .prepare('SELECT data FROM payload WHERE sid = ? AND i = ?')
+        .pluck()
+        .get(leaf.sid, ref.i)
+      const part = key.open(ref, bytes as Buffer)
+      texts[ref.t] = Buffer.concat([texts[ref.t] ?? Buffer.alloc(0), part])
+    }
+    return texts
+  } finally {
+    db.close()
+  }
 }
 
 /** Text of a payload. */
