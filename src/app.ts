@@ -19,6 +19,8 @@ import { Cancels } from './gate/cancels.ts'
 import { Gate, type InForce } from './gate/gate.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
 import { servePostgres } from './gate/postgres.ts'
+import { figures } from './monitor/figures.ts'
+import { MonitorServer } from './monitor/server.ts'
 import type { Recorder } from './record/recorder.ts'
 import { startRecorder } from './recording.ts'
 import { systemClock } from './system/clock.ts'
@@ -54,7 +56,7 @@ export interface ListeningAt {
 
 interface OpenListener {
   readonly at: ListeningAt
-  readonly listener: Listener
+  readonly listener: Listener | MonitorServer
   readonly config: ListenerConfig
 }
 
@@ -230,31 +232,52 @@ export class App {
   }
 
   async #listen(name: string, config: ListenerConfig): Promise<void> {
-    const serve = this.#serverOf(config)
-    if (serve === undefined) return
-    const { host, port } = config.address
-    const proxies = 'proxy_protocol' in config ? (config.proxy_protocol?.from ?? []) : []
-    const listener = await Listener.open(
-      { name, host, port, proxies },
-      {
-        onConnection: serve,
-        onFault: (error) => this.#options.log.connectionFailed({ listener: name, error }),
-      },
-    )
-    const at = { name, type: config.type, ...listener.address }
-    this.#listeners.push({ at, listener, config })
+    const opened = config.type === 'metrics' ? await this.#monitor(config) : await this.#admit(name, config)
+    if (opened === undefined) return
+    const at = { name, type: config.type, host: config.address.host, port: opened.port }
+    this.#listeners.push({ at, listener: opened, config })
     this.#options.log.listening({ listener: name, address: `${at.host}:${at.port}` })
   }
 
-  #serverOf(config: ListenerConfig): ((accepted: Accepted) => Promise<void>) | undefined {
+  #monitor({ address }: ListenerConfig): Promise<MonitorServer> {
+    const { release, log } = this.#options
+    return MonitorServer.open(address, {
+      notReady: () => this.#notReady(),
+      metrics: () => figures({ gate: this.#gate, release, connections: () => this.#connections() }),
+      onFault: (error) => log.unexpected(error),
+    })
+  }
+
+  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> | undefined {
+    const serve = this.#serverOf(config)
+    if (serve === undefined) return undefined
+    const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
+    const onFault = (error: unknown): void => this.#options.log.connectionFailed({ listener: name, error })
+    return Listener.open(options, { onConnection: serve, onFault })
+  }
+
+  #serverOf(
+    config: Exclude<ListenerConfig, { type: 'metrics' }>,
+  ): ((accepted: Accepted) => Promise<void>) | undefined {
     switch (config.type) {
       case 'postgres':
         return (accepted) => servePostgres(this.#gate, config, accepted)
       case 'mysql':
       case 'ssh':
-      case 'metrics':
         return undefined
     }
+  }
+
+  #connections(): { listener: string; count: number }[] {
+    return this.#listeners.flatMap(({ at, listener }) =>
+      listener instanceof Listener ? [{ listener: at.name, count: listener.connections }] : [],
+    )
+  }
+
+  #notReady(): string | undefined {
+    if (this.#gate.draining) return 'draining'
+    const { state } = this.#recorder
+    return state === 'open' || state === 'low' ? undefined : `the book is ${state}`
   }
 
   /** Listeners that are gone or changed close; their connections go on. */

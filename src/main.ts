@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** argv in, exit code out. What an error means for the caller is decided here and nowhere else. */
+import './require-node.mjs'
 import { program } from './cli/commands.ts'
 import { exitCodeOf } from './cli/exit.ts'
 

@@ -48,6 +48,7 @@ const RULES: Record<string, Rule> = {
     ours: ['src/access/', 'src/gate/', 'src/record/', 'src/system/'],
     outside: ['node:fs', 'node:http', 'node:net', 'node:path', 'zod'],
   },
+  'src/monitor/': { ours: ['src/gate/', 'src/system/'], outside: ['node:http'] },
   'src/read/': {
     ours: ['src/book/', 'src/config/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
     outside: ['better-sqlite3', 'node:crypto'],

@@ -68,10 +68,9 @@ export class Listener {
     })
   }
 
-  get address(): { host: string; port: number } {
+  get port(): number {
     const address = this.#server.address()
-    const port = typeof address === 'object' && address !== null ? address.port : this.#options.port
-    return { host: this.#options.host, port }
+    return typeof address === 'object' && address !== null ? address.port : this.#options.port
   }
 
   get connections(): number {
