@@ -17,10 +17,16 @@ export interface Rows {
 
 export function readRows(file: string): Rows {
   const db = new Database(file, { readonly: true })
+  const rows = rowsOf(db)
+  db.close()
+  return rows
+}
+
+export function rowsOf(db: Database.Database): Rows {
   const head = db.prepare('SELECT CAST(note AS BLOB) AS note FROM head').pluck().get() as
     | Uint8Array
     | undefined
-  const rows: Rows = {
+  return {
     bundles: readBundles(db),
     tiles: db.prepare('SELECT level, n, hashes FROM tile ORDER BY level, n').all() as Rows['tiles'],
     payloads: db.prepare('SELECT sid, i, data FROM payload ORDER BY sid, i').all() as Rows['payloads'],
@@ -30,8 +36,6 @@ export function readRows(file: string): Rows {
       .all() as KeptCheckpoint[],
     kept: db.prepare('SELECT seq, leaf FROM kept ORDER BY seq').all() as KeptLeaf[],
   }
-  db.close()
-  return rows
 }
 
 export class MemorySource implements Source {
