@@ -80,7 +80,7 @@ function announceQuery(session: Session, sql: Uint8Array, rule: string | undefin
   if (changes.length > 0) {
     const facts = { preparedBy: operation.number, types: [], changes, trace, rule }
     item.statement = new Statement(session.keepText(sql), facts)
-    announceChanges(session.statements, changes, item.statement)
+    announceChanges(session, changes, item.statement)
   }
   if (!session.skipping) {
     session.batch++
@@ -155,8 +155,7 @@ function announceExecute(session: Session, message: Execute): void {
     const parent = portal?.operation.number
     item.operation = session.ledger.begin('db.execute', payloads, { parent, rule: portal?.statement?.rule })
   }
-  if (item.statement !== undefined)
-    announceChanges(session.statements, item.statement.changes, item.statement)
+  if (item.statement !== undefined) announceChanges(session, item.statement.changes, item.statement)
   session.copyHost = item
   session.queue.push(item)
 }

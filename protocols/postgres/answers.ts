@@ -26,6 +26,8 @@ export class Answers {
   readonly #cutter = new Cutter((tag, length) => manner(tag, length))
   /** Of the message that is coming in pieces: whether the client gets them. */
   #passing = true
+  /** The client has got the beginning of a message and not its end. */
+  #inside = false
   #fatal = false
 
   constructor(session: Session) {
@@ -34,7 +36,7 @@ export class Answers {
 
   /** Whether the client has got whole messages only: something of ours may be put behind them. */
   get between(): boolean {
-    return this.#cutter.between || !this.#passing
+    return !this.#inside
   }
 
   /** The server has told the client itself that the connection ends. */
@@ -68,6 +70,7 @@ export class Answers {
       )
     }
     this.#pass(bytes, start, end)
+    this.#inside = !this.#cutter.last
   }
 
   /** A message that is told in pieces; says whether the client gets it. */

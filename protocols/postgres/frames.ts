@@ -136,11 +136,6 @@ export class Cutter {
     this.#manner = manner
   }
 
-  /** Whether the last byte that was told was the last of its message. */
-  get between(): boolean {
-    return this.#left === 0
-  }
-
   /** Whether nothing of a message is waiting for its rest. */
   get empty(): boolean {
     return this.#left === 0 && this.#heldLength === 0 && this.#at === this.#chunk.length

@@ -89,9 +89,10 @@ export class Names<T> {
     this.#endings++
   }
 
-  settleEnding(applied: boolean): void {
+  /** Gives what has lost its name. */
+  settleEnding(applied: boolean): readonly T[] {
     this.#endings--
-    if (applied) this.#known.clear()
+    return applied ? this.clear() : []
   }
 
   /** Whether the server has confirmed the name, and it means this. */
@@ -108,7 +109,13 @@ export class Names<T> {
     return this.#known.values()
   }
 
-  clear(): void {
-    if (this.#known.size > 0) this.#known.clear()
+  /** Gives what has lost its name. */
+  clear(): readonly T[] {
+    if (this.#known.size === 0) return NONE
+    const lost = [...this.#known.values()]
+    this.#known.clear()
+    return lost
   }
 }
+
+const NONE: readonly never[] = []

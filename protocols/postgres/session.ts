@@ -6,7 +6,7 @@ import { Flow } from './flow.ts'
 import { Names } from './names.ts'
 import { json, Ledger } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
-import { changesNames, type Portal, type Statement, settleChanges } from './statements.ts'
+import { changedBy, type Portal, type Statement, settleChanges } from './statements.ts'
 
 export interface RelayOptions {
   /** Names the records that refusals quote: `<session>.<operation>`. */
@@ -155,8 +155,7 @@ export class Session {
   becomeReady(status: TransactionStatus): void {
     this.#transaction = status
     if (status !== 'I') return
-    for (const portal of this.portals.known()) this.endPortal(portal)
-    this.portals.clear()
+    for (const portal of this.portals.clear()) this.endPortal(portal)
   }
 
   /** A portal that is gone, if it was never executed: planning it may still have run functions of its text. */
@@ -236,12 +235,11 @@ export class Session {
   #settleChanges(item: Expectation, applied: boolean): void {
     const changes = item.statement?.changes ?? NOTHING
     const results = applied ? (item.operation?.results ?? NOTHING) : NOTHING
-    if (changes.length === 0 && !results.some(({ tag }) => tag !== undefined && changesNames(tag))) return
-    settleChanges(
-      this.statements,
-      changes,
-      results.flatMap(({ tag }) => tag ?? []),
-    )
+    if (changes.length === 0 && !results.some(({ tag }) => tag !== undefined && changedBy(tag) !== undefined))
+      return
+    const tags = results.flatMap(({ tag }) => tag ?? [])
+    settleChanges(this.statements, 'statement', changes, tags)
+    for (const portal of settleChanges(this.portals, 'portal', changes, tags)) this.endPortal(portal)
   }
 }
 

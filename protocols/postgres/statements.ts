@@ -47,14 +47,18 @@ export class Portal {
   }
 }
 
-/** A statement in SQL that changes which prepared statements there are. Without a name it concerns all of them. */
+/**
+ * A statement in SQL that changes which prepared statements or portals there are. Without a name it concerns all of
+ * that kind. (CLOSE does so too: which of the portals are cursors of SQL is not worth knowing.)
+ */
 export interface NameChange {
+  readonly of: 'statement' | 'portal'
   /** What the server says when it has done it. */
-  readonly tag: 'PREPARE' | 'DEALLOCATE' | 'DEALLOCATE ALL' | 'DISCARD ALL'
+  readonly tag: string
   readonly name?: string
 }
 
-const CANDIDATE = /prepare|deallocate|discard/i
+const CANDIDATE = /prepare|deallocate|discard|close/i
 const NO_CHANGES: readonly NameChange[] = []
 
 /** In their order in the text. A text that cannot be read surely (see lexer.ts) is compared with the tags later. */
@@ -64,52 +68,78 @@ export function nameChanges(text: Uint8Array): readonly NameChange[] {
   return scan(latin).statements.flatMap((words) => changeOf(words) ?? [])
 }
 
-function changeOf([verb, ...rest]: readonly string[]): NameChange | undefined {
-  const [first, second] = rest
-  const name = verb === 'deallocate' && first === 'prepare' && second !== undefined ? second : first
-  if (verb === 'discard') return name === 'all' ? { tag: 'DISCARD ALL' } : undefined
-  if (verb === 'deallocate' && name === 'all') return { tag: 'DEALLOCATE ALL' }
-  if (name === undefined || (verb !== 'prepare' && verb !== 'deallocate')) return undefined
-  if (verb === 'prepare' && name === 'transaction') return undefined
-  const tag = verb === 'prepare' ? 'PREPARE' : 'DEALLOCATE'
-  if (name === UNREADABLE) return { tag }
-  const key = nameKey(encodeText(name))
+function changeOf([verb, first, second]: readonly string[]): NameChange | undefined {
+  switch (verb) {
+    case 'discard':
+      return first === 'all' ? { of: 'statement', tag: 'DISCARD ALL' } : undefined
+    case 'close':
+      return { of: 'portal', tag: first === 'all' ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR' }
+    case 'prepare':
+      return first === 'transaction' ? undefined : named('PREPARE', first)
+    case 'deallocate': {
+      const name = first === 'prepare' && second !== undefined ? second : first
+      return name === 'all' ? { of: 'statement', tag: 'DEALLOCATE ALL' } : named('DEALLOCATE', name)
+    }
+    default:
+      return undefined
+  }
+}
+
+function named(tag: string, name: string | undefined): NameChange | undefined {
+  if (name === undefined) return undefined
+  if (name === UNREADABLE) return { of: 'statement', tag }
   // A name beyond ASCII is followed nowhere, so nothing about it can be wrong.
-  return key === undefined ? { tag, name: UNREADABLE } : { tag, name: key }
+  return { of: 'statement', tag, name: nameKey(encodeText(name)) ?? UNREADABLE }
 }
 
 export function announceChanges(
-  names: Names<Statement>,
+  names: { readonly statements: Names<Statement>; readonly portals: Names<Portal> },
   changes: readonly NameChange[],
   statement: Statement,
 ): void {
-  for (const { tag, name } of changes) {
-    if (name === undefined) names.announceEnding()
-    else names.announce(name, tag === 'PREPARE' ? statement : undefined, -1)
+  for (const { of, tag, name } of changes) {
+    if (of === 'portal') names.portals.announceEnding()
+    else if (name === undefined) names.statements.announceEnding()
+    else names.statements.announce(name, tag === 'PREPARE' ? statement : undefined, -1)
   }
 }
 
 /**
  * `tags` are those that the server told for this text, in order. Where the text was read otherwise than the server
- * read it, nothing is known about any name any more: an unknown statement is recorded as such, never as another.
+ * read it, nothing is known about any name any more: what is unknown is recorded as such, never as another. Gives
+ * what names have lost their meaning.
  */
-export function settleChanges(
-  names: Names<Statement>,
+export function settleChanges<T>(
+  names: Names<T>,
+  of: NameChange['of'],
   changes: readonly NameChange[],
   tags: readonly string[],
-): void {
-  const told = tags.filter(changesNames)
-  const agree = told.every((tag, i) => changes[i]?.tag === tag)
-  changes.forEach(({ name }, i) => {
+): readonly T[] {
+  const own = changes.filter((change) => change.of === of)
+  const told = tags.filter((tag) => changedBy(tag) === of)
+  const agree = told.every((tag, i) => own[i]?.tag === tag)
+  const lost = own.flatMap(({ name }, i) => {
     const applied = agree && i < told.length
-    if (name === undefined) names.settleEnding(applied)
-    else names.settle(name, applied)
+    if (name === undefined) return names.settleEnding(applied)
+    return names.settle(name, applied) ?? []
   })
-  if (!agree) names.clear()
+  return agree ? lost : [...lost, ...names.clear()]
 }
 
-export function changesNames(tag: string): boolean {
-  return tag === 'PREPARE' || tag === 'DEALLOCATE' || tag === 'DEALLOCATE ALL' || tag === 'DISCARD ALL'
+/** Whether the tag is of a statement that changes names, and whose. */
+export function changedBy(tag: string): NameChange['of'] | undefined {
+  switch (tag) {
+    case 'PREPARE':
+    case 'DEALLOCATE':
+    case 'DEALLOCATE ALL':
+    case 'DISCARD ALL':
+      return 'statement'
+    case 'CLOSE CURSOR':
+    case 'CLOSE CURSOR ALL':
+      return 'portal'
+    default:
+      return undefined
+  }
 }
 
 const TRACEPARENT = /traceparent='([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})'/
