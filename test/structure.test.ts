@@ -73,7 +73,7 @@ const RULES: Record<string, Rule> = {
     ],
     outside: 'any node',
   },
-  'src/main.ts': { ours: ['src/cli/'], outside: 'any node' },
+  'src/main.ts': { ours: ['src/cli/', 'src/require-node.mjs'], outside: 'any node' },
 }
 
 /** Packages beside `any node` that a folder or file may use. */

@@ -85,7 +85,7 @@ describe('keys.db', () => {
     ])
     keys.markClosed([a, 'unknownaaaaaaaaa'])
     expect(keys.unclosed().map(({ sid }) => sid)).toEqual([c, b])
-    expect(keys.find(a)).toEqual(rows[0])
+    expect(keys.find(a)).toEqual({ ...rows[0], floor: 17 })
     expect(keys.find('unknownaaaaaaaaa')).toBeUndefined()
   })
 
