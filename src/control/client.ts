@@ -24,7 +24,7 @@ export function call(gateway: Gateway, command: string, given: unknown): Promise
       ...(gateway.token === undefined ? {} : { authorization: `Bearer ${gateway.token}` }),
     }
     const sent = request(
-      { socketPath: gateway.socket, path: `/v1/${command}`, method: 'POST', headers },
+      { socketPath: gateway.socket, path: `/v1/${command}`, method: 'POST', headers, agent: false },
       (response) => {
         const chunks: Buffer[] = []
         let length = 0

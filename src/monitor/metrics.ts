@@ -22,7 +22,7 @@ export function renderMetrics(metrics: readonly Metric[]): string {
     `# HELP ${name} ${help}`,
     ...samples.map(({ labels = {}, value }) => `${name}${SUFFIX[type]}${renderLabels(labels)} ${value}`),
   ])
-  return `${lines.join('\n')}\n# EOF\n`
+  return [...lines, '# EOF', ''].join('\n')
 }
 
 function renderLabels(labels: Readonly<Record<string, string>>): string {
