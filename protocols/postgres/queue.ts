@@ -16,10 +16,8 @@ export class Expectation {
   refusal: Uint8Array | undefined
   /** One of the messages that tell an outcome has come; only ReadyForQuery is missing. */
   answered = false
-  /** The row limit is passed: rows are kept from the client, and this error stands for the server's. */
-  withheld: Uint8Array | undefined
-  /** The cancel that the limit caused. */
-  cancel: Operation | undefined
+  /** The row limit is passed: what else the server says of this statement is kept from the client. */
+  withheld: Withheld | undefined
   /** COPYs that the client has sent data for, or that the server has asked for, in order. */
   copies: Copy[] = []
   /** The one of them that the server is at. */
@@ -31,6 +29,14 @@ export class Expectation {
     this.kind = kind
     this.operation = operation
   }
+}
+
+export interface Withheld {
+  /** Stands for whatever ends the statement. */
+  readonly error: Uint8Array
+  /** The client has got it. */
+  told: boolean
+  readonly cancel: Operation
 }
 
 /** Bytes of one direction. */
