@@ -40,6 +40,8 @@ export interface Script {
   readonly secured?: Uint8Array
   readonly tls?: TlsFacts
   readonly answer?: (question: unknown) => unknown
+  /** Collects what is sent, for conversations that end in an error. */
+  readonly sent?: Uint8Array[]
 }
 
 export interface Played<R> {
@@ -52,7 +54,7 @@ export interface Played<R> {
 /** Runs a conversation over an array. Asked for more than it was given, it throws. */
 export function playConversation<R, Q>(conversation: Conversation<R, Q>, script: Script): Played<R> {
   let input = script.clear
-  const sent: Uint8Array[] = []
+  const sent: Uint8Array[] = script.sent ?? []
   let step = conversation.next()
   while (!step.done) {
     const want: Want<Q> = step.value
