@@ -258,7 +258,8 @@ class Doorkeeper {
   readonly #listener: PostgresListener
   readonly #accepted: Accepted
   #attempt: Attempt | undefined
-  #password: LoginResult | undefined
+  /** What a question about a password or a certificate came to. */
+  #proved: LoginResult | undefined
 
   constructor(gate: Gate, listener: PostgresListener, accepted: Accepted) {
     this.#gate = gate
@@ -304,9 +305,13 @@ class Doorkeeper {
     const { user } = splitLogin(question.user, loaded.config.targets)
     const { address } = this.#accepted.peer
     this.#attempt = this.#gate.parts.authenticator.begin({ door: 'pg', user, address })
+    if (question.type === 'certificate') {
+      this.#proved = this.#attempt.certificate(question.certificate)
+      return this.#proved?.type === 'identity'
+    }
     if (question.type === 'password') {
-      this.#password = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
-      return this.#password.type === 'identity' ? 'password' : undefined
+      this.#proved = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
+      return this.#proved.type === 'identity' ? 'password' : undefined
     }
     const { salt, verifiers } = this.#attempt.scramChallenge()
     const numbered = verifiers.map(({ storedKey, serverKey }, k) => ({ id: String(k), storedKey, serverKey }))
@@ -316,7 +321,7 @@ class Doorkeeper {
   #resultOf(login: postgres.Login): LoginResult {
     const attempt = this.#attempt
     if (attempt === undefined) throw new HangUpError('a login without a proof')
-    if (this.#password !== undefined) return this.#password
+    if (this.#proved !== undefined) return this.#proved
     return login.secret === undefined ? attempt.refuse() : attempt.provedBy(Number(login.secret))
   }
 }
