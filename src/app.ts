@@ -17,8 +17,11 @@ import { controlCommands } from './control/commands.ts'
 import { ControlServer } from './control/server.ts'
 import { Cancels } from './gate/cancels.ts'
 import { Gate, type InForce } from './gate/gate.ts'
+import { Greetings } from './gate/greetings.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
+import { serveMysql } from './gate/mysql.ts'
 import { servePostgres } from './gate/postgres.ts'
+import { Threads } from './gate/threads.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Recorder } from './record/recorder.ts'
@@ -106,6 +109,8 @@ export class App {
         authenticator,
         live: new LiveConnections(),
         cancels: new Cancels(),
+        threads: new Threads(),
+        greetings: new Greetings(join(config.gateway.data_dir, 'greetings.json')),
         clock: systemClock,
         log: options.log,
         random: (length) => randomBytes(length),
@@ -263,6 +268,7 @@ export class App {
       case 'postgres':
         return (accepted) => servePostgres(this.#gate, config, accepted)
       case 'mysql':
+        return (accepted) => serveMysql(this.#gate, config, accepted)
       case 'ssh':
         return undefined
     }

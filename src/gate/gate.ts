@@ -13,6 +13,8 @@ import type { Recorder } from '../record/recorder.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { Cancels } from './cancels.ts'
+import type { Greetings } from './greetings.ts'
+import type { Threads } from './threads.ts'
 import type { ServerTls } from './tls.ts'
 
 export interface InForce {
@@ -26,6 +28,8 @@ export interface GateParts {
   readonly authenticator: Authenticator
   readonly live: LiveConnections
   readonly cancels: Cancels
+  readonly threads: Threads
+  readonly greetings: Greetings
   readonly clock: Clock
   readonly log: Log
   readonly random: (length: number) => Uint8Array

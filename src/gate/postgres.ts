@@ -11,17 +11,18 @@ import { splitLogin } from '../access/address.ts'
 import type { Attempt, LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
 import { SCRAM_ITERATIONS } from '../access/verifier.ts'
-import type { DatabaseTarget, Listener } from '../config/schema.ts'
+import type { Listener } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
+import { credentialOf, sayLast, targetOf, tlsWanted, upgradeTo } from './databases.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
 import type { Accepted } from './listen.ts'
 import { pumpSession } from './pump-session.ts'
 import { targetFailed, unsupported } from './refusals.ts'
 import { judge } from './statements.ts'
-import { serverUpgrade, targetUpgrade } from './tls.ts'
+import { serverUpgrade } from './tls.ts'
 
 /** PostgreSQL's own limit from the first byte to the end of the login. */
 export const LOGIN_MS_MAX = 60_000
@@ -63,7 +64,7 @@ export async function servePostgres(
     peer,
     claims: Object.fromEntries(login.parameters),
   })
-  if (admission.type === 'refused') return say(talker, postgres.refuse(admission.refusal))
+  if (admission.type === 'refused') return sayLast(talker, postgres.refuse(admission.refusal))
   accepted.known()
   await serveSession(gate, accepted, { login, grant: admission.grant, session: admission.session })
 }
@@ -81,7 +82,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
     const reached = await reach(gate, admitted, clientSecret)
     if (reached.type === 'refused') {
       session.close(reached.why)
-      return say(talker, reached.told)
+      return sayLast(talker, reached.told)
     }
     const { ready, target, tls } = reached
     talker.socket.write(Buffer.concat([login.success, ready.welcome]))
@@ -157,10 +158,9 @@ async function reach(gate: Gate, { login, grant }: Admitted, clientSecret: Uint8
       unsupported('a startup setting is not allowed', why, 'Leave it out, or SET it afterwards.', ''),
     )
   }
-  const target = grant.target as DatabaseTarget
-  const credentials = gate.inForce.credentials.get(grant.targetName)
-  const credential = grant.readOnly ? credentials?.readOnly : credentials?.usual
-  const tls = target.tls.mode === 'disable' ? 'off' : 'require'
+  const target = targetOf(grant)
+  const credential = credentialOf(gate, grant)
+  const tls = tlsWanted(target)
   let talker: Talker | undefined
   try {
     const signal = AbortSignal.timeout(CONNECT_MS_MAX)
@@ -169,15 +169,15 @@ async function reach(gate: Gate, { login, grant }: Admitted, clientSecret: Uint8
     const conversation = postgres.connect({
       tls,
       version: login.version,
-      user: credential?.user ?? '',
+      user: credential.user,
       database: databaseOf(grant, login),
       parameters: new Map([...settings.passed, ...own]),
-      password: credential?.password.text(),
+      password: credential.password.text(),
       nonce: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('base64'),
       clientSecret,
     })
     const ready = await talker.run(conversation, {
-      upgrade: upgradeOf(gate, grant),
+      upgrade: upgradeTo(gate, grant.targetName, target),
       answer: ({ password, salt, iterations }) => postgres.saltPassword(password, salt, iterations),
       signal,
     })
@@ -208,24 +208,16 @@ function tellFailure(failure: postgres.ConnectFailure, grant: Grant): Uint8Array
 
 /** The target's default for a client that names none, then PostgreSQL's own: the user's name. */
 function databaseOf(grant: Grant, login: postgres.Login): string {
-  const target = grant.target as DatabaseTarget
-  return grant.access.database ?? login.database ?? target.database ?? target.credentials.user
-}
-
-function upgradeOf(gate: Gate, grant: Grant): ReturnType<typeof targetUpgrade> {
-  const target = grant.target as DatabaseTarget
-  const { mode } = target.tls
-  const ca = gate.inForce.credentials.get(grant.targetName)?.ca
-  return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, ca })
+  return grant.access.database ?? login.database ?? targetOf(grant).credentials.user
 }
 
 async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<void> {
   const signal = AbortSignal.timeout(CANCEL_MS_MAX)
-  const target = grant.target as DatabaseTarget
+  const target = targetOf(grant)
   const talker = new Talker(await dial(target.address, signal))
   try {
     await talker.run(postgres.cancel(options), {
-      upgrade: upgradeOf(gate, grant),
+      upgrade: upgradeTo(gate, grant.targetName, target),
       answer: () => undefined,
       signal,
     })
@@ -233,13 +225,6 @@ async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.Cancel
   } finally {
     talker.socket.destroy()
   }
-}
-
-function say(talker: Talker, bytes: Uint8Array): void {
-  talker.socket.end(bytes)
-  const socket = talker.take().socket
-  socket.resume()
-  socket.setTimeout(CANCEL_MS_MAX, () => socket.destroy())
 }
 
 const readFacts = (text: string): StatementFacts => ({

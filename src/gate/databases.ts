@@ -1,0 +1,43 @@
+/** What the two databases' stories share: the way to a target, and the way out for a client. */
+import type { Socket } from 'node:net'
+import type { Grant } from '../access/authorize.ts'
+import type { DatabaseCredential } from '../access/credentials.ts'
+import type { DatabaseTarget } from '../config/schema.ts'
+import type { Talker, Upgrade } from './converse.ts'
+import type { Gate } from './gate.ts'
+import { targetUpgrade } from './tls.ts'
+
+/** A client that does not take its last words is cut off after this. */
+const LAST_WORDS_MS_MAX = 10_000
+
+export function targetOf(grant: Grant): DatabaseTarget {
+  const { target } = grant
+  if (target.type === 'ssh') throw new TypeError(`${grant.targetName} is no database`)
+  return target
+}
+
+/** A read-only grant has a credential that cannot write: the configuration is refused without one. */
+export function credentialOf(gate: Gate, grant: Grant): DatabaseCredential {
+  const known = gate.inForce.credentials.get(grant.targetName)
+  const credential = grant.readOnly ? known?.readOnly : known?.usual
+  if (credential === undefined) throw new TypeError(`no credential for ${grant.targetName}`)
+  return credential
+}
+
+export function tlsWanted({ tls }: DatabaseTarget): 'require' | 'off' {
+  return tls.mode === 'disable' ? 'off' : 'require'
+}
+
+export function upgradeTo(gate: Gate, name: string, target: DatabaseTarget): Upgrade {
+  const { mode } = target.tls
+  const ca = gate.inForce.credentials.get(name)?.ca
+  return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, ca })
+}
+
+/** The last that a client hears. */
+export function sayLast(talker: Talker, bytes: Uint8Array): void {
+  const { socket }: { socket: Socket } = talker.take()
+  socket.end(bytes)
+  socket.resume()
+  socket.setTimeout(LAST_WORDS_MS_MAX, () => socket.destroy())
+}
