@@ -337,11 +337,12 @@ export class Answers {
     for (let head = queue.head; head?.kind !== 'sync'; head = queue.head) {
       if (head === undefined) {
         this.#session.skipping = true
-        return
+        break
       }
       queue.shift()
       this.#session.skip(head)
     }
+    if (this.#session.strays !== undefined) this.#session.doubt = queue.length > 0 ? 'ready' : 'sync'
   }
 
   /** At a Sync the implicit transaction commits. That it failed would else be known to nobody but the client. */
@@ -365,6 +366,7 @@ export class Answers {
       session.strays.count--
       session.skipping = false
     } else throw unexpected('ReadyForQuery')
+    session.doubt = undefined
     session.becomeReady(status)
   }
 }

@@ -22,6 +22,10 @@ export class Expectation {
   copies: Copy[] = []
   /** The one of them that the server is at. */
   copy: Copy | undefined
+  /** Syncs behind this and before its answer, as long as it may be a COPY. */
+  syncs = 0
+  /** The client has sent a Sync and, behind it, an end of COPY data: see `Session.doubt`. */
+  blurred = false
   /** For a Sync: how many ends of COPY data the client had sent before, under the statement then last. */
   copiesEnded = 0
 
