@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { isDeepStrictEqual } from 'node:util'
+import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
@@ -110,6 +111,7 @@ export class App {
         live: new LiveConnections(),
         cancels: new Cancels(),
         threads: new Threads(),
+        sql: await SqlReader.load(),
         greetings: new Greetings(join(config.gateway.data_dir, 'greetings.json')),
         clock: systemClock,
         log: options.log,

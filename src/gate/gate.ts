@@ -2,6 +2,8 @@
  * What every connection shares: the recorder, who may come, what is in force now. A reload replaces `InForce` as a
  * whole; a connection reads it at each decision and never keeps a part of it.
  */
+
+import type { SqlReader } from '../../protocols/postgres/index.ts'
 import type { Authenticator } from '../access/authenticate.ts'
 import type { Credentials } from '../access/credentials.ts'
 import type { AccessEvent } from '../access/events.ts'
@@ -29,6 +31,7 @@ export interface GateParts {
   readonly live: LiveConnections
   readonly cancels: Cancels
   readonly threads: Threads
+  readonly sql: SqlReader
   readonly greetings: Greetings
   readonly clock: Clock
   readonly log: Log

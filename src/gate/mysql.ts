@@ -5,6 +5,7 @@
 import { ProtocolError } from '../../protocols/bytes.ts'
 import * as mysql from '../../protocols/mysql/index.ts'
 import type { Refusal } from '../../protocols/relay.ts'
+import type { StatementFacts } from '../../protocols/statement-facts.ts'
 import { splitLogin } from '../access/address.ts'
 import type { Attempt, LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
@@ -133,14 +134,20 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
         void kill().catch((error: unknown) =>
           gate.parts.log.targetFailed({ target: grant.targetName, error }),
         ),
-      judge: (statement, current) =>
-        judge(gate, current, statement, (text) => mysql.readText(Buffer.from(text))),
+      judge: (statement, current) => judge(gate, current, statement, readFacts),
       onPump: () => {},
     })
     if (recorder.failure === undefined) session.close(why)
   } finally {
     if (!session.closed && recorder.failure === undefined) session.close('client')
   }
+}
+
+function readFacts(text: Uint8Array, dependable: boolean): StatementFacts {
+  const { touches, ...facts } = mysql.readText(text)
+  const read = { ...facts, liftsReadOnly: touches.includes('read-only') }
+  if (dependable || read.disputed !== undefined) return read
+  return { ...read, disputed: 'this session’s settings change how texts are read' }
 }
 
 type Reached =

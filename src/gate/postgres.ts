@@ -6,7 +6,6 @@ import { ProtocolError } from '../../protocols/bytes.ts'
 import type { TlsFacts } from '../../protocols/conversation.ts'
 import * as postgres from '../../protocols/postgres/index.ts'
 import type { Refusal } from '../../protocols/relay.ts'
-import type { StatementFacts } from '../../protocols/statement-facts.ts'
 import { splitLogin } from '../access/address.ts'
 import type { Attempt, LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
@@ -115,7 +114,8 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
         void cancel().catch((error: unknown) =>
           gate.parts.log.targetFailed({ target: grant.targetName, error }),
         ),
-      judge: (statement, current) => judge(gate, current, statement, readFacts),
+      judge: (statement, current) =>
+        judge(gate, current, statement, (text, dependable) => gate.parts.sql.read(text, dependable)),
       onPump: (pump) => {
         leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => {
           if (session.closed) return
@@ -226,12 +226,6 @@ async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.Cancel
     talker.socket.destroy()
   }
 }
-
-const readFacts = (text: string): StatementFacts => ({
-  parts: [{ verb: 'unknown', tables: [] }],
-  touches: [],
-  masked: text,
-})
 
 type Arrived =
   | postgres.CancelRequest
