@@ -23,7 +23,7 @@ const RULES: Record<string, Rule> = {
   'protocols/ssh/': { ours: [], outside: ['node:crypto'] },
   'protocols/ssh/host.ts': { ours: [], outside: ['node:crypto', 'node:stream', 'ssh2'] },
   'src/system/': { ours: [], outside: 'any node' },
-  'src/config/': { ours: ['protocols/statement-facts.ts'], outside: ['yaml', 'zod', 'node:path'] },
+  'src/config/': { ours: ['protocols/statement-facts.ts'], outside: ['yaml', 'zod', 'node:fs', 'node:path'] },
   'src/book/': { ours: ['src/system/'], outside: ['better-sqlite3', 'node:crypto', 'node:zlib'] },
   'src/book/verify/': {
     ours: ['src/book/format.ts', 'src/book/tree.ts', 'src/book/checkpoint.ts', 'src/book/kinds.ts'],
