@@ -2,8 +2,7 @@
 import { App, type AppOptions } from '../app.ts'
 import { createLog, type Log } from '../system/log.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { readConfig } from './config-file.ts'
-import type { Io } from './io.ts'
+import { configOrFail, type Io } from './io.ts'
 import { RELEASE } from './release.ts'
 
 export interface ServeOptions {
@@ -19,7 +18,7 @@ const FAILURE_MS_MAX = 30_000
 
 export async function serve(options: ServeOptions, io: Io): Promise<number> {
   const log = createLog('info', io.stderr)
-  const read = () => readConfig(options.config)
+  const read = () => configOrFail(options.config)
   const failed = Promise.withResolvers<'failed'>()
   const appOptions: AppOptions = {
     loaded: await read(),
