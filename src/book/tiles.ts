@@ -6,8 +6,7 @@ import { encodeEntries } from './format.ts'
 import { SourceHashes } from './source-hashes.ts'
 import { CHECKPOINTS, ENTRIES, type Folder, KEPT, PAYLOADS, tilePath } from './tile-paths.ts'
 import { TILE_HASHES } from './tree.ts'
-import type { Source } from './verify/source.ts'
-import { SourceError } from './verify/source.ts'
+import { type Source, SourceError } from './verify/source.ts'
 
 export interface Exported {
   readonly size: number
@@ -37,8 +36,11 @@ function writeHashes(source: Source, folder: Folder): void {
   const hashes = new SourceHashes(source)
   for (let level = 0, nodes = source.end; nodes > 0; level++, nodes = Math.floor(nodes / TILE_HASHES)) {
     for (let first = 0; first < nodes; first += TILE_HASHES) {
-      const width = Math.min(nodes - first)
-      folder.write(tilePath(String(level), first / width), Buffer.concat(hashes.nodes(level, first, width)))
+      const width = Math.min(TILE_HASHES, nodes - first)
+      folder.write(
+        tilePath(String(level), first / TILE_HASHES, width),
+        Buffer.concat(hashes.nodes(level, first, width)),
+      )
     }
   }
 }
