@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 
 export const HASH_BYTES = 32
+/** Hashes of one tile, as tlog-tiles has it. */
+export const TILE_HASHES = 256
 
 /** A string is the quickest way out of node:crypto; asking it for a buffer costs twice as much. */
 function sha256(bytes: Uint8Array): Uint8Array {
