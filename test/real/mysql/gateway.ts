@@ -49,14 +49,14 @@ export const SECRET = 'token of alice'
 const NO_TLS: TlsFacts = { protocol: undefined, ownCertificate: undefined, peerCertificate: undefined }
 
 /** A socket whose bytes are asked for, and that becomes TLS when a conversation says so. */
-class Line {
+export class Line {
   socket: Socket
   #pending = Buffer.alloc(0)
   #wake: (() => void) | undefined
   #over = false
 
   constructor(socket: Socket) {
-    this.socket = socket
+    this.socket = socket.setNoDelay(true)
     this.#listen()
   }
 
