@@ -246,7 +246,8 @@ export class Replies {
   #unasked(): boolean {
     if (this.#packets.first !== 0xff) throw new ProtocolError('the target speaks unasked')
     const payload = this.#packets.take(OUTCOME_BYTES_MAX)
-    if (!(payload instanceof Uint8Array)) return false
+    if (payload === 'partial') return false
+    if (payload === 'over') throw new ProtocolError('the target speaks unasked, and at length')
     this.#farewell = describeError(decodeError(payload))
     this.#session.send('client', this.#packets.raw(payload))
     return true

@@ -113,8 +113,7 @@ export class Statements {
   }
 
   find(id: number): Prepared | undefined | 'refused' {
-    if (id !== LAST_STATEMENT) return this.#byId.get(id)
-    return this.#last ?? 'refused'
+    return id === LAST_STATEMENT ? this.#last : this.#byId.get(id)
   }
 
   close(id: number): void {
