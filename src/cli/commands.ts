@@ -1,15 +1,21 @@
 /** Every command, its options, and the function that carries it out. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Scope } from '../book/format.ts'
+import { readSql } from '../sql.ts'
+import { systemClock } from '../system/clock.ts'
+import { accessList, accessWhy } from './access.ts'
 import { bookErase, bookRetain, bookRotateKey, bookStatus } from './book.ts'
+import { check } from './check.ts'
 import { connect } from './connect.ts'
 import { demo } from './demo.ts'
 import { doctor } from './doctor.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
+import { init } from './init.ts'
 import type { Io } from './io.ts'
 import { RELEASE } from './release.ts'
 import { serve } from './serve.ts'
 import { killSession, listSessions } from './sessions.ts'
+import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
 
 /** What a command comes to: its exit code. */
 type Run = (exit: Promise<number>) => void
@@ -61,9 +67,76 @@ export function program(io: Io, run: Run): Command {
     .action((target: string | undefined, options) =>
       run(doctor(target === undefined ? options : { ...options, target }, io)),
     )
+  addConfiguration(root, io, run)
+  addTokens(root, io, run)
+  addAccess(root, io, run)
   addSessions(root, io, run)
   addBook(root, io, run)
   return root
+}
+
+function addConfiguration(root: Command, io: Io, run: Run): void {
+  root
+    .command('init')
+    .description('write a first installation into a new folder')
+    .argument('<folder>')
+    .requiredOption('--name <name>', "the gateway's name, for good: the book is called after it")
+    .option('--host <name...>', 'names and addresses under which clients reach it', [])
+    .option('--user <name>', 'the first user', process.env['USER'] ?? 'admin')
+    .action((folder: string, { name, host, user }) =>
+      run(init({ folder, name, hosts: host, user, clock: systemClock }, io)),
+    )
+  root
+    .command('check')
+    .description('say what is wrong with a configuration, and what a change opens')
+    .argument('[file]', 'the configuration', DEFAULT_CONFIG)
+    .option('--baseline <file>', 'who may reach what as it was agreed; a difference exits with 5')
+    .option('--write-baseline', 'write that file instead', false)
+    .addOption(new Option('--format <form>').choices(['text', 'json', 'github']).default('text'))
+    .action((file: string, options) => run(check({ ...options, file }, io)))
+}
+
+function addTokens(root: Command, io: Io, run: Run): void {
+  const token = root.command('token').description('personal access tokens')
+  const common = { clock: systemClock, env: process.env }
+  local(token.command('create').description('make one; it is shown once'))
+    .argument('<user>')
+    .option('--label <text>', 'what it is for', '')
+    .option('--expires <time>', 'a time such as 90d, or a date', '90d')
+    .action((user: string, options) => run(tokenCreate({ ...options, ...common, user }, io)))
+  local(token.command('ls').description('list them'))
+    .argument('[user]')
+    .action((user: string | undefined, options) =>
+      run(tokenList({ ...options, ...common, ...(user === undefined ? {} : { user }) }, io)),
+    )
+  local(token.command('revoke').description('end one, and the sessions that used it'))
+    .argument('<id>')
+    .action((id: string, options) => run(tokenRevoke({ ...options, ...common, id }, io)))
+}
+
+function addAccess(root: Command, io: Io, run: Run): void {
+  const access = root.command('access').description('who may reach what, and why')
+  const clock = systemClock
+  local(access.command('ls').description('everybody and everything')).action((options) =>
+    run(accessList({ ...options, clock }, io)),
+  )
+  local(access.command('who').description('who may reach a target'))
+    .argument('<target>')
+    .action((target: string, options) => run(accessList({ ...options, clock, target }, io)))
+  local(access.command('why').description('why somebody may, or may not'))
+    .argument('<user>')
+    .argument('<target>')
+    .argument('[sql]', 'a statement to be judged too')
+    .action((user: string, target: string, sql: string | undefined, options) =>
+      run(accessWhy({ ...options, clock, user, target, ...(sql === undefined ? {} : { sql }), readSql }, io)),
+    )
+}
+
+/** What works on files alone. */
+function local(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .addOption(new Option('-o, --output <form>').choices(['text', 'json']).default('text'))
 }
 
 function addSessions(root: Command, io: Io, run: Run): void {

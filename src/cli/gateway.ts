@@ -13,7 +13,7 @@ export interface GatewayOptions {
 }
 
 /** Where `gatebook serve` looks when it is told nothing. */
-export const DEFAULT_CONFIG = 'gatebook.yaml'
+export const DEFAULT_CONFIG = 'config.yaml'
 
 export async function findGateway(options: GatewayOptions): Promise<Gateway> {
   const socket = await socketOf(options)
