@@ -10,3 +10,9 @@ export function captureIo(): { readonly io: Io; readonly out: () => string; read
     err: () => err.join(''),
   }
 }
+
+/** The same for commands that write in pieces: `stdout` and `stderr` themselves, and what they were told. */
+export function collectingIo(): Io & { readonly out: () => string; readonly err: () => string } {
+  const { io, out, err } = captureIo()
+  return { ...io, out, err }
+}

@@ -33,6 +33,8 @@ export interface VerifyOptions {
   readonly now: number
   /** Whether SQLite has checked the file by its own means. */
   readonly integrityChecked: boolean
+  /** What SQLite found wrong then. */
+  readonly damage?: readonly string[]
   readonly progress?: (size: number) => void
 }
 
@@ -89,6 +91,7 @@ class Walk {
 
   #walk(): void {
     const { first } = this.#source
+    for (const text of this.#options.damage ?? []) this.#findings.add('sqlite', undefined, text)
     this.#authority.read(this.#source)
     this.#epochs.learn(this.#authority.named)
     this.#checkpoints.start(this.#source, this.#options.outside)
