@@ -17,7 +17,7 @@ export interface SessionToPump {
   readonly client: Socket
   readonly target: Socket
   readonly pending: Readonly<Record<Side, Uint8Array>>
-  readonly cancel: () => void
+  readonly cancel: () => Promise<boolean>
   readonly judge: (statement: Statement, grant: Grant) => Verdict | Promise<Verdict>
   /** Called with the pump before it runs, for what reaches it from elsewhere (cancel requests). */
   readonly onPump: (pump: Pump) => void
