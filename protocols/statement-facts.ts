@@ -63,7 +63,17 @@ export const VERBS_OF = {
     'UNLISTEN',
   ],
   /** Reaches the server itself, its files or its other sessions. */
-  admin: ['ALTER SYSTEM', 'CHECKPOINT', 'LOAD', 'NOTIFY', 'COPY PROGRAM', 'FLUSH', 'KILL', 'SHUTDOWN'],
+  admin: [
+    'ALTER SYSTEM',
+    'CHECKPOINT',
+    'LOAD',
+    'NOTIFY',
+    'COPY FILE',
+    'COPY PROGRAM',
+    'FLUSH',
+    'KILL',
+    'SHUTDOWN',
+  ],
   /** A text nobody should trust their reading of. To every decision it is a write. */
   unknown: ['unknown'],
 } as const
@@ -90,7 +100,7 @@ export interface TableName {
 
 /**
  * One thing a text does. `WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone, c` has three
- * parts: DELETE of a, INSERT of b, SELECT of c. `EXPLAIN` without ANALYZE has one, over all the tables inside.
+ * parts: INSERT of b, SELECT of c, DELETE of a. `EXPLAIN` without ANALYZE has one, over all the tables inside.
  */
 export interface StatementPart {
   readonly verb: Verb
@@ -99,17 +109,11 @@ export interface StatementPart {
   readonly where?: boolean
 }
 
-/** Settings on which a guard rests: a text that touches one may take the guard away. */
-export type Touch =
-  /** Whether a transaction may write. */
-  | 'read-only'
-  /** How the server reads texts: string literals, encoding. */
-  | 'text-reading'
-
 export interface StatementFacts {
-  /** In the order of the text, outer before inner. Exactly one part, `unknown`, where nothing is known. */
+  /** Outer before inner. Exactly one part, `unknown`, where nothing is known. */
   readonly parts: readonly StatementPart[]
-  readonly touches: readonly Touch[]
+  /** Whether it sets, or may set, what keeps a transaction from writing. */
+  readonly liftsReadOnly: boolean
   /**
    * Why another parser might read the text differently, in words for the person; absent where none does. The
    * parts are then one reading among several.

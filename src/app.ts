@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { isDeepStrictEqual } from 'node:util'
 import { ProtocolError } from '../protocols/bytes.ts'
+import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
@@ -19,8 +20,11 @@ import { ControlServer } from './control/server.ts'
 import { Cancels } from './gate/cancels.ts'
 import { HangUpError } from './gate/converse.ts'
 import { Gate, type InForce } from './gate/gate.ts'
+import { Greetings } from './gate/greetings.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
+import { serveMysql } from './gate/mysql.ts'
 import { servePostgres } from './gate/postgres.ts'
+import { Threads } from './gate/threads.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Recorder } from './record/recorder.ts'
@@ -115,6 +119,9 @@ export class App {
         authenticator,
         live: new LiveConnections(),
         cancels: new Cancels(clock),
+        threads: new Threads(),
+        sql: await SqlReader.load(),
+        greetings: new Greetings(join(config.gateway.data_dir, 'greetings.json')),
         clock,
         log: options.log,
         random: (length) => randomBytes(length),
@@ -284,6 +291,7 @@ export class App {
       case 'postgres':
         return (accepted) => servePostgres(this.#gate, config, accepted)
       case 'mysql':
+        return (accepted) => serveMysql(this.#gate, config, accepted)
       case 'ssh':
         return undefined
     }

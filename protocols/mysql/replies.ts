@@ -22,6 +22,7 @@ export class Replies {
 
   constructor(session: Session) {
     this.#session = session
+    this.#packets.next = -1
   }
 
   get farewell(): string | undefined {

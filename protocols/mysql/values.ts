@@ -64,7 +64,10 @@ export interface Expected {
 export function decodeBound(r: Reader, expected: Expected): Bound {
   const count = expected.named ? lenenc(r) : expected.params
   if (count < expected.params) throw new ProtocolError(`${count} values for ${expected.params} parameters`)
-  if (count === 0) return { types: [], values: [], attributes: [] }
+  if (count === 0) {
+    r.end()
+    return { types: [], values: [], attributes: [] }
+  }
   const nulls = nullBitmap(r, count)
   const sent = r.uint8() === 1 ? decodeTypes(r, count, expected.named) : undefined
   const types = sent?.types ?? expected.types

@@ -41,10 +41,12 @@ export interface AcceptOptions {
 /**
  * `verifiers` is answered with Verifiers, or undefined for a user without any (or unknown). `password` is
  * answered with the id of the secret it is, or undefined; taking equally long for both is the answerer's part.
+ * `certificate`, one that TLS has verified, is answered with true where it is this user's: then nothing more is asked.
  */
 export type AcceptQuestion =
   | { readonly type: 'verifiers'; readonly user: string }
   | { readonly type: 'password'; readonly user: string; readonly password: Uint8Array }
+  | { readonly type: 'certificate'; readonly user: string; readonly certificate: Uint8Array }
 
 export interface Login {
   readonly type: 'login'
@@ -58,7 +60,7 @@ export interface Login {
   /** What is spoken with this client. */
   readonly version: typeof PROTOCOL_3_0 | typeof PROTOCOL_3_2
   readonly tls: TlsFacts | undefined
-  readonly method: 'scram-sha-256' | 'scram-sha-256-plus' | 'password'
+  readonly method: 'scram-sha-256' | 'scram-sha-256-plus' | 'password' | 'certificate'
   /** Which secret fitted; undefined: none, and the login is refused. */
   readonly secret: string | undefined
   /** Tells the client that it is authenticated. Sent only once all else has succeeded; empty without a secret. */
@@ -96,8 +98,7 @@ function* converse(options: AcceptOptions): Accepting<Login | CancelRequest> {
   const user = packet.parameters.get('user') ?? ''
   if (user === '') throw new ProtocolError('no PostgreSQL user name specified in startup packet')
   const database = packet.parameters.get('database')
-  const proof =
-    options.method === 'scram' ? yield* proveByScram(user, tls, options) : yield* takePassword(user)
+  const proof = (yield* showCertificate(user, tls)) ?? (yield* proveBySecret(user, tls, options))
   return {
     type: 'login',
     user,
@@ -152,6 +153,19 @@ function* negotiate(packet: StartupMessage): Conversation<Login['version']> {
 }
 
 type Proof = Pick<Login, 'method' | 'secret' | 'success'>
+
+/** A client certificate that is this user's is proof enough; any other counts for nothing. */
+function* showCertificate(user: string, tls: TlsFacts | undefined): Accepting<Proof | undefined> {
+  const certificate = tls?.peerCertificate
+  if (certificate === undefined) return undefined
+  const answer = yield { type: 'ask', question: { type: 'certificate', user, certificate } }
+  if (answer !== true) return undefined
+  return { method: 'certificate', secret: 'certificate', success: encodeAuthentication(0) }
+}
+
+function proveBySecret(user: string, tls: TlsFacts | undefined, options: AcceptOptions): Accepting<Proof> {
+  return options.method === 'scram' ? proveByScram(user, tls, options) : takePassword(user)
+}
 
 function* takePassword(user: string): Accepting<Proof> {
   yield* send(encodeAuthentication(3))

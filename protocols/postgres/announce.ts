@@ -180,10 +180,12 @@ function announceCall(session: Session, message: FunctionCall, rule: string | un
 /** Inside COPY data the server ignores a Sync; if the COPY fails first, it answers it. Nobody can tell beforehand. */
 function announceSync(session: Session): void {
   const host = session.copyHost
+  if (host !== undefined) host.syncs++
   if (host !== undefined && session.takesCopyData()) {
     session.stray(host)
     return
   }
+  session.doubt = undefined
   const item = new Expectation('sync')
   item.copiesEnded = host?.copies.filter((copy) => copy.ended).length ?? 0
   session.skipping = false
@@ -192,6 +194,9 @@ function announceSync(session: Session): void {
 }
 
 function announceCopyEnd(session: Session): void {
+  const host = session.copyHost
   const copy = copyOf(session)
-  if (copy !== undefined) copy.ended = true
+  if (host === undefined || copy === undefined) return
+  copy.ended = true
+  if (host.syncs > 0) host.blurred = true
 }

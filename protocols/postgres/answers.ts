@@ -7,8 +7,8 @@ import { type Fields, fields, transactionStatus } from './backend.ts'
 import { addCopyData, endCopy, startCopy } from './copies.ts'
 import { BACKEND_LENGTHS, Cutter, HEADER_BYTES, type Manner } from './frames.ts'
 import { oids } from './frontend.ts'
-import type { Result } from './operations.ts'
-import type { Expectation } from './queue.ts'
+import type { Operation, Result } from './operations.ts'
+import type { Expectation, Withheld } from './queue.ts'
 import { encodeError } from './refusal.ts'
 import { countOf, resultOf, tagOf } from './results.ts'
 import type { Session } from './session.ts'
@@ -199,27 +199,29 @@ export class Answers {
   #row(head: Expectation): boolean {
     const { operation, portal } = head
     if (operation === undefined || head.withheld !== undefined) return false
+    const max = this.#session.options.rowsMax
+    if (max !== undefined) {
+      const rows = portal === undefined ? ++operation.rowsInAll : ++portal.rows
+      if (rows > max) {
+        this.#withhold(head, operation, max)
+        return false
+      }
+    }
     operation.rows++
     operation.bytes += this.#cutter.length
-    const max = this.#session.options.rowsMax
-    if (max === undefined) return true
-    const rows = portal === undefined ? ++operation.rowsInAll : ++portal.rows
-    if (rows <= max) return true
-    operation.rows--
-    this.#withhold(head, operation.number, max)
-    return false
+    return true
   }
 
   /** Asks the server to stop; its error, or whatever else it says of this statement, is replaced by ours. */
-  #withhold(head: Expectation, operation: number, max: number): void {
+  #withhold(head: Expectation, { number }: Operation, max: number): void {
     const { ledger, flow } = this.#session
     const meta = this.#session.meta(undefined, { gateway: true })
-    head.cancel = ledger.begin('db.cancel', [meta], { parent: operation })
-    head.withheld = encodeError('ERROR', '57014', {
+    const error = encodeError('ERROR', '57014', {
       M: `more than ${max} rows`,
       D: `Your role allows ${max} rows of one statement; the rest was withheld.`,
-      H: `Narrow the query, or ask for another role.\nRecord ${this.#session.recordName(operation)}.`,
+      H: `Narrow the query, or ask for another role.\nRecord ${this.#session.recordName(number)}.`,
     })
+    head.withheld = { error, told: false, cancel: ledger.begin('db.cancel', [meta], { parent: number }) }
     flow.step({ type: 'cancel' })
   }
 
@@ -231,9 +233,9 @@ export class Answers {
     if (operation === undefined || (kind === 's' && head.kind !== 'execute'))
       throw unexpected('PortalSuspended')
     const tag = kind === 'C' ? tagOf(bytes, start + HEADER_BYTES, end) : ''
-    const rows = rowsOf(kind, head.withheld === undefined ? tag : '', operation.rows)
+    // Without a count of the server's, as for SHOW, the rows seen are counted; of those withheld it does not tell.
+    const rows = kind === 's' ? operation.rows : head.withheld === undefined ? countOf(tag) : undefined
     endCopy(this.#session, head, 'ok', rows === undefined ? {} : { rows })
-    const told = head.withheld !== undefined && head.answered
     head.answered = true
     session.ledger.add(operation, {
       outcome: 'ok',
@@ -243,7 +245,7 @@ export class Answers {
     session.flow.hold()
     if (head.kind === 'execute') this.#executed(head)
     if (head.withheld === undefined) this.#pass(bytes, start, end)
-    else if (!told) this.#overtaken(head, head.withheld)
+    else if (!head.withheld.told) this.#overtaken(head, head.withheld)
   }
 
   #executed(head: Expectation): void {
@@ -256,7 +258,7 @@ export class Answers {
     const { ledger } = this.#session
     this.#session.endCopies(head)
     if (head.operation !== undefined) ledger.finish(head.operation)
-    if (head.cancel !== undefined) ledger.end(head.cancel, 'ok')
+    if (head.withheld !== undefined) ledger.end(head.withheld.cancel, 'ok')
   }
 
   /**
@@ -264,12 +266,13 @@ export class Answers {
    * missing; where it would take what it has sent behind as skipped, while the server runs it, the two could no
    * longer agree, and only the end of the connection is left.
    */
-  #overtaken(head: Expectation, error: Uint8Array): void {
+  #overtaken(head: Expectation, withheld: Withheld): void {
     const next = this.#session.queue.head
     if (head.kind === 'execute' && next !== undefined && next.kind !== 'sync') {
       throw new LimitPassed('more rows than allowed, in the middle of a pipeline')
     }
-    this.#session.flow.insert('client', error)
+    withheld.told = true
+    this.#session.flow.insert('client', withheld.error)
   }
 
   #callResult(): void {
@@ -293,10 +296,17 @@ export class Answers {
       this.#pass(bytes, start, end)
       return
     }
-    const instead = head === undefined ? undefined : insteadOf(head, result.code)
-    if (head !== undefined) this.#failed(head, result)
-    if (instead === undefined) this.#pass(bytes, start, end)
-    else session.flow.insert('client', instead)
+    if (head === undefined) {
+      this.#pass(bytes, start, end)
+      return
+    }
+    this.#failed(head, result)
+    const { refusal, withheld } = head
+    const ours = refusal ?? (result.code === '57014' ? withheld?.error : undefined)
+    if (withheld?.told === true) return
+    if (withheld !== undefined) withheld.told = true
+    if (ours === undefined) this.#pass(bytes, start, end)
+    else session.flow.insert('client', ours)
   }
 
   #failed(head: Expectation, result: Result): void {
@@ -327,11 +337,12 @@ export class Answers {
     for (let head = queue.head; head?.kind !== 'sync'; head = queue.head) {
       if (head === undefined) {
         this.#session.skipping = true
-        return
+        break
       }
       queue.shift()
       this.#session.skip(head)
     }
+    if (this.#session.strays !== undefined) this.#session.doubt = queue.length > 0 ? 'ready' : 'sync'
   }
 
   /** At a Sync the implicit transaction commits. That it failed would else be known to nobody but the client. */
@@ -355,6 +366,7 @@ export class Answers {
       session.strays.count--
       session.skipping = false
     } else throw unexpected('ReadyForQuery')
+    session.doubt = undefined
     session.becomeReady(status)
   }
 }
@@ -370,18 +382,6 @@ function manner(tag: number, length: number): Manner {
 
 function unexpected(what: string): ProtocolError {
   return new ProtocolError(`the server sent ${what} that nothing had asked for`)
-}
-
-/** The server's count where it gives one; rows seen where it does not, as for SHOW; for most statements none. */
-function rowsOf(kind: string, tag: string, seen: number): number | undefined {
-  if (kind === 's') return seen
-  return countOf(tag) ?? (seen > 0 ? seen : undefined)
-}
-
-/** The error of ours that stands for this one of the server's, if any. */
-function insteadOf(head: Expectation, code: string | undefined): Uint8Array | undefined {
-  if (head.refusal !== undefined) return head.refusal
-  return code === '57014' ? head.withheld : undefined
 }
 
 const COPY_DATA = 'd'.charCodeAt(0)

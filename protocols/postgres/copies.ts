@@ -54,7 +54,8 @@ export function endCopy(
   facts: { code?: string; rows?: number },
 ): void {
   if (head.copy === undefined) return
-  session.endCopy(head.copy, outcome, facts)
+  const seen = head.operation?.rows ?? 0
+  session.endCopy(head.copy, outcome, { ...(seen > 0 ? { rows: seen } : {}), ...facts })
   head.copy = undefined
   // With all data taken, the Syncs inside it are gone for good.
   if (outcome === 'ok') session.strays = undefined

@@ -60,6 +60,14 @@ export class Names<T> {
     return announced.length > 1 || this.#known.has(name)
   }
 
+  /** Whether it may even mean nothing: its only announcement stands in an earlier batch, unanswered. */
+  unsure(name: string | undefined, batch: number): boolean {
+    if (name === undefined) return false
+    const announced = this.#announced.get(name)
+    const last = announced === undefined ? undefined : announced[announced.length - 1]
+    return last === undefined ? this.#endings > 0 : last.batch !== batch
+  }
+
   /** `undefined` announces the name's end. Each announcement is settled once, in the same order. */
   announce(name: string | undefined, value: T | undefined, batch: number): void {
     if (name === undefined) return

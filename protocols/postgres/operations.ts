@@ -74,9 +74,10 @@ export class Ledger {
     return op
   }
 
-  /** Collects one result; `finish` or `tell` record it. */
+  /** Collects one result; `finish` or `tell` record it. What failed in its middle has given rows all the same. */
   add(operation: Operation, result: Result): void {
-    operation.results.push(result)
+    const rows = result.rows ?? (operation.rows > 0 ? operation.rows : undefined)
+    operation.results.push(rows === undefined ? result : { ...result, rows })
     operation.bytesInAll += operation.bytes
     operation.rows = 0
     operation.bytes = 0
@@ -149,9 +150,7 @@ export class Ledger {
   /** The connection ends first. */
   abortAll(): void {
     for (const operation of this.#open) {
-      if (operation.results.at(-1)?.outcome !== 'aborted') {
-        this.add(operation, { outcome: 'aborted', ...(operation.rows > 0 ? { rows: operation.rows } : {}) })
-      }
+      if (operation.results.at(-1)?.outcome !== 'aborted') this.add(operation, { outcome: 'aborted' })
       this.finish(operation)
     }
   }

@@ -16,14 +16,16 @@ export class Expectation {
   refusal: Uint8Array | undefined
   /** One of the messages that tell an outcome has come; only ReadyForQuery is missing. */
   answered = false
-  /** The row limit is passed: rows are kept from the client, and this error stands for the server's. */
-  withheld: Uint8Array | undefined
-  /** The cancel that the limit caused. */
-  cancel: Operation | undefined
+  /** The row limit is passed: what else the server says of this statement is kept from the client. */
+  withheld: Withheld | undefined
   /** COPYs that the client has sent data for, or that the server has asked for, in order. */
   copies: Copy[] = []
   /** The one of them that the server is at. */
   copy: Copy | undefined
+  /** Syncs behind this and before its answer, as long as it may be a COPY. */
+  syncs = 0
+  /** The client has sent a Sync and, behind it, an end of COPY data: see `Session.doubt`. */
+  blurred = false
   /** For a Sync: how many ends of COPY data the client had sent before, under the statement then last. */
   copiesEnded = 0
 
@@ -31,6 +33,14 @@ export class Expectation {
     this.kind = kind
     this.operation = operation
   }
+}
+
+export interface Withheld {
+  /** Stands for whatever ends the statement. */
+  readonly error: Uint8Array
+  /** The client has got it. */
+  told: boolean
+  readonly cancel: Operation
 }
 
 /** Bytes of one direction. */

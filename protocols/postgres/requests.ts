@@ -31,9 +31,9 @@ const DURING_COPY: ReadonlySet<FrontendMessage['type']> = new Set([
   'terminate',
 ])
 
-/** A message that waits, copied: for a verdict, or until a name in it has but one meaning. */
+/** A message that waits, copied: for a verdict, or for answers of the server without which it has two meanings. */
 interface Waiting {
-  readonly for: 'verdict' | 'name'
+  readonly for: 'verdict' | 'answer'
   readonly message: FrontendMessage
   readonly bytes: Uint8Array
 }
@@ -71,10 +71,10 @@ export class Requests {
     this.#go()
   }
 
-  /** The server has answered something, so a name may have one meaning by now. */
+  /** The server has answered something: perhaps what was waited for. */
   resume(): void {
     const waiting = this.#waiting
-    if (waiting?.for !== 'name') return
+    if (waiting?.for !== 'answer') return
     this.#waiting = undefined
     this.#take(waiting.message, waiting.bytes, 0, waiting.bytes.length)
     this.#go()
@@ -111,10 +111,9 @@ export class Requests {
   }
 
   #take(message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#session.takesCopyData() && !DURING_COPY.has(message.type)) {
-      throw new ProtocolError(`unexpected message during COPY from stdin: ${message.type}`)
-    }
-    const wait = this.#wait(message)
+    const wait = DURING_COPY.has(message.type)
+      ? undefined
+      : (this.#waitForCopy(message.type) ?? this.#wait(message))
     if (wait === undefined) {
       this.#forward(message, bytes, start, end)
       return
@@ -130,6 +129,15 @@ export class Requests {
     if (wait === 'verdict') this.#judge(again)
   }
 
+  /** Whether it must first be known how a COPY before this has ended. */
+  #waitForCopy(type: string): Waiting['for'] | undefined {
+    if (this.#session.takesCopyData())
+      throw new ProtocolError(`unexpected message during COPY from stdin: ${type}`)
+    if (this.#session.doubt === 'sync')
+      throw new ProtocolError(`a Sync must follow failed COPY data, not ${type}`)
+    return this.#session.copyHost?.blurred === true || this.#session.doubt === 'ready' ? 'answer' : undefined
+  }
+
   #wait(message: FrontendMessage): Waiting['for'] | 'refuse' | undefined {
     const { statements, portals, batch, skipping, options } = this.#session
     // What the server is going to discard needs no judgement, and its names mean nothing.
@@ -137,12 +145,13 @@ export class Requests {
     const judged = options.judge ? 'verdict' : undefined
     switch (message.type) {
       case 'bind':
-        return statements.ambiguous(nameKey(message.statement), batch) ? 'name' : judged
+        return statements.ambiguous(nameKey(message.statement), batch) ? 'answer' : judged
       case 'execute':
-        return portals.ambiguous(nameKey(message.portal), batch) ? 'name' : undefined
+        // Its operation was begun with the Bind, if that succeeds.
+        return portals.unsure(nameKey(message.portal), batch) ? 'answer' : undefined
       case 'describe':
         if (message.what === 'portal') return undefined
-        return statements.ambiguous(nameKey(message.name), batch) ? 'name' : undefined
+        return statements.ambiguous(nameKey(message.name), batch) ? 'answer' : undefined
       case 'query':
       case 'parse':
         return judged
@@ -234,7 +243,9 @@ export class Requests {
   /** Refused and not truncated; what it was stays provable by its hash. */
   #dropOversized(bytes: Uint8Array, start: number, end: number): void {
     if (this.#cutter.first) {
-      if (this.#session.takesCopyData()) throw new ProtocolError('unexpected message during COPY from stdin')
+      if (this.#waitForCopy('an oversized message') !== undefined) {
+        throw new ProtocolError('an oversized message behind COPY data that is not answered yet')
+      }
       this.#oversized = createHash('sha256')
     }
     this.#oversized?.update(bytes.subarray(start + (this.#cutter.first ? HEADER_BYTES : 0), end))

@@ -59,6 +59,12 @@ export class Session {
   copyHost: Expectation | undefined
   /** Syncs that the server met inside a COPY, or behind its failure: it answers them only in the second case. */
   strays: { readonly host: Expectation; count: number } | undefined
+  /**
+   * After a COPY by Execute has failed, with such Syncs: whether the server goes on behind one of them or skips
+   * to the next cannot be told, so what runs must not hang on it. `ready`: the client waits for a ReadyForQuery.
+   * `sync`: it has to send a Sync first, as every client does.
+   */
+  doubt: 'ready' | 'sync' | undefined
   encoding: string
 
   #transaction: TransactionStatus = 'I'

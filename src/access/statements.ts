@@ -113,7 +113,7 @@ function refusalBy(
   if (role.read_only) {
     const part = parts.find(({ verb }) => !isReading(verb))
     if (part !== undefined) return { part, words: 'is read-only' }
-    if (facts.touches.includes('read-only')) return { words: 'is read-only, and this would lift it' }
+    if (facts.liftsReadOnly) return { words: 'is read-only, and this would lift it' }
   }
   const allowed = role.statements?.allow
   const part = parts.find(({ verb }) => !allowsVerb(allowed, verb))

@@ -3,8 +3,17 @@
  * half-made, and an existing book is never touched.
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomFillSync } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { preallocate, syncFolder, writeFileDurably } from '../system/durable.ts'
 import { formatVkey, makeSigner, type Signer, signCheckpoint } from './checkpoint.ts'
 import { BookError, holdLock, openForWriting } from './database.ts'
@@ -41,7 +50,7 @@ export function readSigner(path: string, origin: string): Signer {
 
 /** Creates the book and returns its first vkey, which its owner keeps elsewhere: verification starts from it. */
 export function createBook(book: NewBook): string {
-  const { directory } = book
+  const directory = resolve(book.directory)
   if (existsSync(directory) && readdirSync(directory).length > 0) {
     throw new BookError('exists', `${directory} is not empty: a new book needs a folder of its own`)
   }
@@ -83,6 +92,8 @@ function fill(
   makeBallast(files, ballastBytes)
   writeFileDurably(files.head, note)
   holdLock(files.lock).close()
+  // SQLite creates its files as the umask says, and later those beside them as these are.
+  for (const path of [files.book, files.keys, files.lock]) chmodSync(path, 0o600)
   return vkey
 }
 

@@ -52,19 +52,34 @@ function checkVersion(db: Database): void {
   }
 }
 
-/** Opens or creates a database for its one writer. */
-export function openForWriting(path: string, mustExist: boolean): Database {
+/** Opens or creates a database for its one writer. What `check` refuses is left as it was. */
+export function openForWriting(
+  path: string,
+  mustExist: boolean,
+  check: (db: Database) => void = () => {},
+): Database {
   const db = new Sqlite(path, { fileMustExist: mustExist })
-  checkVersion(db)
-  for (const [name, value, expected] of WRITER_PRAGMAS) {
-    db.pragma(`${name} = ${value}`)
-    const actual = db.pragma(name, { simple: true })
-    if (actual !== expected) {
-      db.close()
-      throw new BookError('pragma', `${path}: ${name} reads back as ${String(actual)}, not ${expected}`)
+  try {
+    checkVersion(db)
+    check(db)
+    for (const [name, value, expected] of WRITER_PRAGMAS) {
+      db.pragma(`${name} = ${value}`)
+      const actual = db.pragma(name, { simple: true })
+      if (actual !== expected) {
+        throw new BookError('pragma', `${path}: ${name} reads back as ${String(actual)}, not ${expected}`)
+      }
     }
+    return db
+  } catch (cause) {
+    db.close()
+    if (sqliteCode(cause) !== 'SQLITE_NOTADB') throw cause
+    throw new BookError('foreign', `${path} is no database`, { cause })
   }
-  return db
+}
+
+/** SQLite's extended name of an error, or nothing where it is none of SQLite's. */
+export function sqliteCode(error: unknown): string | undefined {
+  return error instanceof Sqlite.SqliteError ? error.code : undefined
 }
 
 /** Opens a database that somebody else may be writing. Rows never change, so slices of reads agree. */

@@ -6,11 +6,18 @@ import { existsSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Database } from 'better-sqlite3'
 import { removeFileDurably, syncFolder } from '../system/durable.ts'
-import { type Checkpoint, parseCheckpoint, type Signer, signersOf, verifyNote } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  CheckpointError,
+  parseCheckpoint,
+  type Signer,
+  signersOf,
+  verifyNote,
+} from './checkpoint.ts'
 import { readSigner } from './create.ts'
-import { BookError, holdLock, openForWriting } from './database.ts'
+import { BookError, holdLock, openForWriting, sqliteCode } from './database.ts'
 import { type BookFiles, bookFiles } from './files.ts'
-import { decodeBundle, encodeBase64, type Leaf, parseLeaf } from './format.ts'
+import { decodeBundle, encodeBase64, FormatError, type Leaf, parseLeaf } from './format.ts'
 import { StoredHashes, TILE_HASHES } from './hashes.ts'
 import { FORMAT } from './kinds.ts'
 import { APPLICATION_ID } from './schema.ts'
@@ -43,16 +50,15 @@ export function openBook(directory: string, signingKey?: string): OpenedBook {
   try {
     refuseMissing(files)
     opened.push(holdLock(files.lock))
-    const db = openForWriting(files.book, true)
+    const db = openForWriting(files.book, true, (found) => checkFormat(found, files))
     opened.unshift(db)
     const keys = openForWriting(files.keys, true)
     opened.unshift(keys)
-    checkFormat(db, files)
     const { checkpoint, note } = readHead(db, files)
     const signer = settleSigningKey(files, checkpoint)
     const { head, last } = checkHead(db, files, checkpoint, note)
     const sidecar = new Sidecar(files.head)
-    checkSidecar(sidecar, db, head, checkpoint.origin)
+    checkSidecar(files, sidecar, db, head, checkpoint.origin)
     const clean = head.size === 0 || (last?.kind === 'session.close' && last.why === 'stop')
     if (!clean) quickCheck(db, files)
     return {
@@ -70,8 +76,19 @@ export function openBook(directory: string, signingKey?: string): OpenedBook {
     }
   } catch (cause) {
     for (const one of opened) one.close()
-    throw cause
+    throw explained(cause, files)
   }
+}
+
+/** What the book's bytes were found to be is the operator's to know, and where. Errors of the disk stay what they are. */
+function explained(cause: unknown, files: BookFiles): unknown {
+  const isDamage =
+    cause instanceof CheckpointError ||
+    cause instanceof FormatError ||
+    cause instanceof RangeError ||
+    sqliteCode(cause)?.startsWith('SQLITE_CORRUPT')
+  if (!isDamage || !(cause instanceof Error)) return cause
+  return new BookError('damaged', `${files.book}: ${cause.message}`, { cause })
 }
 
 function refuseMissing(files: BookFiles): void {
@@ -97,7 +114,15 @@ function checkFormat(db: Database, files: BookFiles): void {
 function readHead(db: Database, files: BookFiles): { checkpoint: Checkpoint; note: string } {
   const note = db.prepare('SELECT note FROM head').pluck().get()
   if (typeof note !== 'string') throw new BookError('damaged', `${files.book} has no head`)
-  return { checkpoint: parseCheckpoint(note), note }
+  return { checkpoint: parseNoteOf(files.book, note), note }
+}
+
+function parseNoteOf(path: string, note: string): Checkpoint {
+  try {
+    return parseCheckpoint(note)
+  } catch (cause) {
+    throw new BookError('damaged', `${path}: its head is no checkpoint`, { cause })
+  }
 }
 
 /** Finishes or takes back a change of the signing key that was interrupted. */
@@ -183,10 +208,10 @@ function partialTiles(stored: StoredHashes, size: number): Uint8Array[][] {
 }
 
 /** The sidecar and the book must agree at the sidecar's size: what SQLite lost or somebody put back shows here. */
-function checkSidecar(sidecar: Sidecar, db: Database, head: Head, origin: string): void {
+function checkSidecar(files: BookFiles, sidecar: Sidecar, db: Database, head: Head, origin: string): void {
   const note = sidecar.read()
   if (note === undefined) return
-  const kept = parseCheckpoint(note)
+  const kept = parseNoteOf(files.head, note)
   if (kept.origin !== origin) {
     throw new BookError('foreign', `head.note speaks of ${kept.origin}, and this book is ${origin}`)
   }

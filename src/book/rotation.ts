@@ -19,8 +19,9 @@ export function rotateSigningKey(files: BookFiles, store: Store, ts: number): st
   const vkey = formatVkey(signer.vkey)
   const change = { members: { kind: 'key.next', ts, next: vkey }, payloads: [] }
   store.append([change], { signers: [store.signer, signer], keep: true })
+  // Before the rename: should that fail, the next head must be the new key's all the same.
+  store.signer = signer
   renameSync(next, files.signingKey)
   syncFolder(dirname(files.signingKey))
-  store.signer = signer
   return vkey
 }

@@ -2,6 +2,8 @@
  * What every connection shares: the recorder, who may come, what is in force now. A reload replaces `InForce` as a
  * whole; a connection reads it at each decision and never keeps a part of it.
  */
+
+import type { SqlReader } from '../../protocols/postgres/index.ts'
 import type { Authenticator } from '../access/authenticate.ts'
 import type { Credentials } from '../access/credentials.ts'
 import type { AccessEvent } from '../access/events.ts'
@@ -13,6 +15,8 @@ import type { Recorder } from '../record/recorder.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { Cancels } from './cancels.ts'
+import type { Greetings } from './greetings.ts'
+import type { Threads } from './threads.ts'
 import type { ServerTls } from './tls.ts'
 
 export interface InForce {
@@ -26,6 +30,9 @@ export interface GateParts {
   readonly authenticator: Authenticator
   readonly live: LiveConnections
   readonly cancels: Cancels
+  readonly threads: Threads
+  readonly sql: SqlReader
+  readonly greetings: Greetings
   readonly clock: Clock
   readonly log: Log
   readonly random: (length: number) => Uint8Array

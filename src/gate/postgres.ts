@@ -5,16 +5,16 @@
 import { ProtocolError } from '../../protocols/bytes.ts'
 import type { TlsFacts } from '../../protocols/conversation.ts'
 import * as postgres from '../../protocols/postgres/index.ts'
-import type { StatementFacts } from '../../protocols/statement-facts.ts'
 import { splitLogin } from '../access/address.ts'
 import type { Attempt, LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
 import { SCRAM_ITERATIONS } from '../access/verifier.ts'
-import type { DatabaseTarget, Listener } from '../config/schema.ts'
+import type { Listener } from '../config/schema.ts'
 import { note } from '../record/notes.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
+import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
 import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
@@ -23,7 +23,7 @@ import type { Pump } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed, unsupported } from './refusals.ts'
 import { judge } from './statements.ts'
-import { serverUpgrade, targetUpgrade } from './tls.ts'
+import { serverUpgrade } from './tls.ts'
 
 /** PostgreSQL's own limit from the first byte to the end of the login. */
 export const LOGIN_MS_MAX = 60_000
@@ -126,7 +126,8 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       target: targetSide.socket,
       pending: { client: client.pending, target: targetSide.pending },
       cancel: () => cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret }),
-      judge: (statement, current) => judge(gate, current, statement, readFacts),
+      judge: (statement, current) =>
+        judge(gate, current, statement, (text, dependable) => gate.parts.sql.read(text, dependable)),
       onPump: (pump) => {
         leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => cancel(pump, relay, session))
       },
@@ -166,10 +167,9 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     const why = `Not on the list of settings that pass: ${settings.refused.join(', ')}.`
     return refuse(admitted, 'a startup setting is not allowed', why, 'Leave it out, or SET it afterwards.')
   }
-  const target = grant.target as DatabaseTarget
-  const credentials = gate.inForce.credentials.get(grant.targetName)
-  const credential = grant.readOnly ? credentials?.readOnly : credentials?.usual
-  const tls = target.tls.mode === 'disable' ? 'off' : 'require'
+  const target = targetOf(grant)
+  const credential = credentialOf(gate, grant)
+  const tls = tlsWanted(target)
   let talker: Talker | undefined
   using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
   try {
@@ -179,15 +179,15 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     const conversation = postgres.connect({
       tls,
       version: login.version,
-      user: credential?.user ?? '',
+      user: credential.user,
       database: databaseOf(grant, login),
       parameters: new Map([...settings.passed, ...own]),
-      password: credential?.password.text(),
+      password: credential.password.text(),
       nonce: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('base64'),
       clientSecret,
     })
     const ready = await talker.run(conversation, {
-      upgrade: upgradeOf(gate, grant),
+      upgrade: upgradeTo(gate, grant.targetName, target),
       answer: ({ password, salt, iterations }) => postgres.saltPassword(password, salt, iterations),
       signal,
     })
@@ -232,27 +232,19 @@ function tellFailure(failure: postgres.ConnectFailure, grant: Grant): Uint8Array
 
 /** The target's default for a client that names none, then PostgreSQL's own: the user's name. */
 function databaseOf(grant: Grant, login: postgres.Login): string {
-  const target = grant.target as DatabaseTarget
-  return grant.access.database ?? login.database ?? target.database ?? target.credentials.user
-}
-
-function upgradeOf(gate: Gate, grant: Grant): ReturnType<typeof targetUpgrade> {
-  const target = grant.target as DatabaseTarget
-  const { mode } = target.tls
-  const ca = gate.inForce.credentials.get(grant.targetName)?.ca
-  return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, ca })
+  return grant.access.database ?? login.database ?? targetOf(grant).credentials.user
 }
 
 /** Gives whether the target has taken the request: it answers by closing the connection. */
 async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<boolean> {
   using limit = deadline(gate.parts.clock, CANCEL_MS_MAX)
   const { signal } = limit
-  const target = grant.target as DatabaseTarget
+  const target = targetOf(grant)
   let talker: Talker | undefined
   try {
     talker = new Talker(await dial(target.address, signal))
     await talker.run(postgres.cancel(options), {
-      upgrade: upgradeOf(gate, grant),
+      upgrade: upgradeTo(gate, grant.targetName, target),
       answer: () => undefined,
       signal,
     })
@@ -266,12 +258,6 @@ async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.Cancel
   }
 }
 
-const readFacts = (text: string): StatementFacts => ({
-  parts: [{ verb: 'unknown', tables: [] }],
-  touches: [],
-  masked: text,
-})
-
 type Arrived =
   | postgres.CancelRequest
   | { readonly type: 'login'; readonly login: postgres.Login; readonly result: LoginResult }
@@ -282,7 +268,8 @@ class Doorkeeper {
   readonly #listener: PostgresListener
   readonly #accepted: Accepted
   #attempt: Attempt | undefined
-  #password: LoginResult | undefined
+  /** What a question about a password or a certificate came to. */
+  #proved: LoginResult | undefined
 
   constructor(gate: Gate, listener: PostgresListener, accepted: Accepted) {
     this.#gate = gate
@@ -325,9 +312,13 @@ class Doorkeeper {
     const { user } = splitLogin(question.user, loaded.config.targets)
     const { address } = this.#accepted.peer
     this.#attempt = this.#gate.parts.authenticator.begin({ door: 'pg', user, address })
+    if (question.type === 'certificate') {
+      this.#proved = this.#attempt.certificate(question.certificate)
+      return this.#proved?.type === 'identity'
+    }
     if (question.type === 'password') {
-      this.#password = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
-      return this.#password.type === 'identity' ? 'password' : undefined
+      this.#proved = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
+      return this.#proved.type === 'identity' ? 'password' : undefined
     }
     const { salt, verifiers } = this.#attempt.scramChallenge()
     const numbered = verifiers.map(({ storedKey, serverKey }, k) => ({ id: String(k), storedKey, serverKey }))
@@ -337,7 +328,7 @@ class Doorkeeper {
   #resultOf(login: postgres.Login): LoginResult {
     const attempt = this.#attempt
     if (attempt === undefined) throw new HangUpError('a login without a proof')
-    if (this.#password !== undefined) return this.#password
+    if (this.#proved !== undefined) return this.#proved
     return login.secret === undefined ? attempt.refuse() : attempt.provedBy(Number(login.secret))
   }
 }

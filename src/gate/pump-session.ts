@@ -18,7 +18,7 @@ export interface SessionToPump {
   readonly target: Socket
   readonly pending: Readonly<Record<Side, Uint8Array>>
   readonly cancel: () => Promise<boolean>
-  readonly judge: (statement: Statement, grant: Grant) => Verdict | Promise<Verdict>
+  readonly judge: (statement: Statement, grant: Grant) => Verdict
   /** Called with the pump before it runs, for what reaches it from elsewhere (cancel requests). */
   readonly onPump: (pump: Pump) => void
 }

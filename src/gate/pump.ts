@@ -19,8 +19,8 @@ export interface PumpParts {
   readonly session: RecordedSession
   readonly client: Socket
   readonly target: Socket
-  /** Whether a statement may run. A verdict at hand is better than a promise of one: nothing waits for it. */
-  readonly judge: (statement: Statement) => Verdict | Promise<Verdict>
+  /** Whether a statement may run. */
+  readonly judge: (statement: Statement) => Verdict
   /** Asks the target, by its own means, to stop what runs; resolves when it has taken that, with whether it has. */
   readonly cancel: () => Promise<boolean>
   /** Seen on either side; for the idle limit. */
@@ -44,7 +44,6 @@ export class Pump {
   readonly #done = Promise.withResolvers<Pumped>()
   #stopping: Pumped | undefined
   #ended: Pumped | undefined
-  #judging = false
   #mark: Mark = 0
   readonly #gone = new Set<Side>()
 
@@ -111,7 +110,7 @@ export class Pump {
     if (this.#ended === undefined && this.#mustPause(side)) this.#parts[side].pause()
   }
 
-  /** One call of the relay with all that follows from it. Verdicts at hand are answered in turn: a client may send thousands at once. */
+  /** One call of the relay with all that follows from it: a client may send thousands of statements at once. */
   #do(call: () => readonly Step[]): void {
     try {
       let verdict = this.#carryOut(call())
@@ -127,7 +126,7 @@ export class Pump {
     else if (this.#parts.client.isPaused()) this.#room('client')
   }
 
-  /** Gives the verdict that the last step asks for, where it is at hand. */
+  /** Gives the verdict that the last step asks for. */
   #carryOut(steps: readonly Step[]): Verdict | undefined {
     for (const step of steps) {
       switch (step.type) {
@@ -141,7 +140,7 @@ export class Pump {
           this.#outlets[step.to].send(step.bytes)
           break
         case 'judge':
-          return this.#judge(step.statement)
+          return this.#parts.judge(step.statement)
         case 'cancel':
           void this.#cancel()
           break
@@ -159,21 +158,6 @@ export class Pump {
     const announces = isStream ? event.stream === 'in' : event.type === 'begin' || event.type === 'decision'
     if (announces) this.#outlets.target.fence(this.#mark, this.#barrier.forward)
     else if (isStream) this.#outlets.client.fence(this.#mark, this.#barrier.stream)
-  }
-
-  #judge(statement: Statement): Verdict | undefined {
-    const verdict = this.#parts.judge(statement)
-    if (!(verdict instanceof Promise)) return verdict
-    this.#judging = true
-    this.#parts.client.pause()
-    verdict.then(
-      (known) => {
-        this.#judging = false
-        if (this.#ended === undefined) this.#do(() => this.#parts.relay.verdict(known))
-      },
-      (error: unknown) => this.#failed(error),
-    )
-    return undefined
   }
 
   /** Like any request: it reaches the target when its record is where the mode says. */
@@ -196,11 +180,11 @@ export class Pump {
     })
   }
 
-  /** Whether `side` must not be read: its other side has no room, or a verdict or the book is waited for. */
+  /** Whether `side` must not be read: its other side has no room, or an answer or the book is waited for. */
   #mustPause(side: Side): boolean {
     if (this.#outlets[OTHER[side]].isFull) return true
     const { relay, recorder } = this.#parts
-    return side === 'client' && (this.#judging || relay.full === true || recorder.congested)
+    return side === 'client' && (relay.full === true || recorder.congested)
   }
 
   #room(side: Side): void {

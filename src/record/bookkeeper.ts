@@ -44,13 +44,12 @@ export class Bookkeeper {
 
   /** Opens and recovers the book: when this returns, it can be recorded into. */
   constructor(options: ThreadOptions, parts: BookkeeperParts) {
+    const { book, keys, store, recovered } = openRecovered(options, parts)
+    const { db, files, origin, signer, clean } = book
     this.#parts = parts
-    this.#book = openBook(options.directory, options.signingKey)
-    const { db, files, origin, signer, head, clean } = this.#book
-    this.#keys = new KeyStore(this.#book.keys)
-    this.#store = new Store(db, origin, signer, head, { random: parts.random, keep: options.keepCheckpoint })
-    const recovered = recover(this.#book, this.#store, this.#keys, { ...options, now: parts.now })
-    this.#book.sidecar.write(this.#store.head.note)
+    this.#book = book
+    this.#keys = keys
+    this.#store = store
     this.#drained = recovered.lastBatch
     this.#disk = new PlacedFile(journalPath(files))
     this.#drain = new Drain(
@@ -154,5 +153,21 @@ export class Bookkeeper {
     this.#disk[Symbol.dispose]()
     this.#book[Symbol.dispose]()
     this.#parts.onAnswer(id, undefined)
+  }
+}
+
+/** A book that cannot be recovered is not held on to. */
+function openRecovered(options: ThreadOptions, parts: BookkeeperParts) {
+  const book = openBook(options.directory, options.signingKey)
+  try {
+    const { db, origin, signer, head } = book
+    const keys = new KeyStore(book.keys)
+    const store = new Store(db, origin, signer, head, { random: parts.random, keep: options.keepCheckpoint })
+    const recovered = recover(book, store, keys, { ...options, now: parts.now })
+    book.sidecar.write(store.head.note)
+    return { book, keys, store, recovered }
+  } catch (cause) {
+    book[Symbol.dispose]()
+    throw cause
   }
 }

@@ -8,6 +8,7 @@ import { BookError } from '../book/database.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
 import type { Leaf, Members } from '../book/format.ts'
 import {
+  BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
   type Batch,
   JOURNAL_BYTES_MAX,
@@ -17,7 +18,7 @@ import {
 import type { KeyStore } from '../book/keys.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { readLeaves } from '../book/reader.ts'
-import type { NewRecord, Store } from '../book/store.ts'
+import type { AppendOptions, NewRecord, Store } from '../book/store.ts'
 import { preallocate } from '../system/durable.ts'
 import { joinRecords, readRecords } from './join.ts'
 
@@ -47,7 +48,6 @@ export function recover(book: OpenedBook, store: Store, keys: KeyStore, options:
     | JournalRow
     | undefined
   if (row === undefined) throw new BookError('damaged', `${book.files.book} names no journal`)
-  const before = store.head
   const { judgement, loss } = judge(book, row)
   if (loss !== undefined && !options.acceptJournalLoss) {
     throw new BookError(
@@ -56,21 +56,25 @@ export function recover(book: OpenedBook, store: Store, keys: KeyStore, options:
     )
   }
   const records = drainJudged(store, row.file, judgement.batches)
-  store.append([], { journal: { file: row.file, batch: judgement.highest } })
-  if (loss !== undefined) replaceJournal(book, row, options.now())
-
+  const now = options.now()
   const open = findOpen(book, keys)
-  const dangling = closings(open, options.now())
+  const dangling = closings(open, now)
   const boot: Members = {
     kind: 'boot',
-    ts: options.now(),
+    ts: now,
     rel: options.release,
-    clean: book.clean && records === 0,
+    clean: book.clean && records === 0 && open.size === 0,
     ops: dangling.operations,
     recovered: records,
   }
-  const gap: Members = { kind: 'gap', ts: options.now(), from: before.ts, to: options.now(), why: 'journal' }
-  append(store, loss === undefined ? [boot, ...dangling.members] : [boot, gap, ...dangling.members])
+  const lost: Members = { kind: 'gap', ts: now, from: Math.min(store.head.ts, now), to: now, why: 'journal' }
+  // The order is the point: until the gap is in the book, the loss is there to be found; and what was cut, or
+  // accepted as lost, comes back from no journal, for its numbers are below the mark that is committed with it.
+  if (loss !== undefined) setAside(book, row, now)
+  append(store, loss === undefined ? [boot, ...dangling.members] : [boot, lost, ...dangling.members], {
+    journal: { file: row.file, batch: judgement.highest },
+  })
+  if (loss !== undefined) preallocate(journalPath(book.files, row.file), row.size)
   keys.markClosed([...open.keys()])
   return { lastBatch: judgement.highest, records, closedAsUnknown: dangling.operations }
 }
@@ -81,39 +85,43 @@ function judge(book: OpenedBook, row: JournalRow): { judgement: Judgement; loss:
   const nothing: Judgement = { batches: [], missing: [], highest: row.batch }
   if (!existsSync(path)) return { judgement: nothing, loss: `${path} is missing` }
   const { size } = statSync(path)
-  if (size !== row.size || size > JOURNAL_BYTES_MAX) {
-    return { judgement: nothing, loss: `${path} has ${size} bytes where ${row.size} belong` }
-  }
+  const wrongSize = size === row.size ? undefined : `${path} has ${size} bytes where ${row.size} belong`
+  if (size > JOURNAL_BYTES_MAX) return { judgement: nothing, loss: wrongSize ?? `${path} has ${size} bytes` }
   const judgement = judgeJournal(readFileSync(path), row.batch)
   const [first] = judgement.missing
   const last = judgement.missing.at(-1)
-  const loss =
+  const damage =
     first === undefined ? undefined : `${path}: batches ${first} to ${last} were durable and are damaged`
-  return { judgement, loss }
+  return { judgement, loss: wrongSize ?? damage }
 }
 
-/** The damaged file is kept aside as evidence; its successor goes on counting behind it. */
-function replaceJournal(book: OpenedBook, row: JournalRow, now: number): void {
+/** The damaged file is kept as evidence; its successor goes on counting behind it. */
+function setAside(book: OpenedBook, row: JournalRow, now: number): void {
   const path = journalPath(book.files, row.file)
   if (existsSync(path)) renameSync(path, `${path}.lost-${now}`)
-  preallocate(path, row.size)
 }
 
 function drainJudged(store: Store, file: number, batches: readonly Batch[]): number {
   let records = 0
   let drafts: ReturnType<typeof readRecords> = []
-  const commit = (batch: number): void => {
+  let size = 0
+  let last = 0
+  const commit = (): void => {
     const joined = joinRecords(drafts)
-    store.append(joined, { journal: { file, batch } })
+    store.append(joined, { journal: { file, batch: last } })
     records += joined.length
     drafts = []
+    size = 0
   }
-  batches.forEach(({ number, bytes }, k) => {
-    drafts.push(...readRecords(bytes))
-    const next = batches[k + 1]
-    const room = next === undefined ? -1 : BATCH_ENTRIES_MAX - drafts.length - readRecords(next.bytes).length
-    if (room < 0) commit(number)
-  })
+  for (const { number, bytes } of batches) {
+    const entries = readRecords(bytes)
+    const isFull = drafts.length + entries.length > BATCH_ENTRIES_MAX || size + bytes.length > BATCH_BYTES_MAX
+    if (drafts.length > 0 && isFull) commit()
+    for (const entry of entries) drafts.push(entry)
+    size += bytes.length
+    last = number
+  }
+  if (drafts.length > 0) commit()
   return records
 }
 
@@ -169,11 +177,12 @@ function closings(open: Map<string, OpenSession>, ts: number): { members: Member
   return { members, operations: count }
 }
 
-function append(store: Store, members: readonly Members[]): void {
+/** In as many commits as it takes; the first carries what `options` says. */
+function append(store: Store, members: readonly Members[], options: AppendOptions): void {
   for (let at = 0; at < members.length; at += BATCH_ENTRIES_MAX) {
     const records = members
       .slice(at, at + BATCH_ENTRIES_MAX)
       .map((one): NewRecord => ({ members: one, payloads: [] }))
-    store.append(records)
+    store.append(records, at === 0 ? options : {})
   }
 }

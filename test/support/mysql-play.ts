@@ -1,6 +1,6 @@
 import type { Conversation, TlsFacts, Want } from '../../protocols/conversation.ts'
 import type { RelayEvent } from '../../protocols/events.ts'
-import type { Relay, Side, Step } from '../../protocols/relay.ts'
+import type { Refusal, Relay, Side, Step } from '../../protocols/relay.ts'
 
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
@@ -40,6 +40,8 @@ export interface Script {
   readonly secured?: Uint8Array
   readonly tls?: TlsFacts
   readonly answer?: (question: unknown) => unknown
+  /** Collects what is sent, for conversations that end in an error. */
+  readonly sent?: Uint8Array[]
 }
 
 export interface Played<R> {
@@ -52,7 +54,7 @@ export interface Played<R> {
 /** Runs a conversation over an array. Asked for more than it was given, it throws. */
 export function playConversation<R, Q>(conversation: Conversation<R, Q>, script: Script): Played<R> {
   let input = script.clear
-  const sent: Uint8Array[] = []
+  const sent: Uint8Array[] = script.sent ?? []
   let step = conversation.next()
   while (!step.done) {
     const want: Want<Q> = step.value
@@ -143,10 +145,14 @@ export interface Part {
 }
 
 /** One thing a relay did, in a form that can be compared: sends of one side in a row are one. */
-export type Done =
-  | { readonly to: Side; readonly hex: string }
-  | { readonly event: RelayEvent['type']; readonly op: number; readonly [more: string]: unknown }
-  | { readonly step: 'hold' | 'judge' | 'cancel' | 'close'; readonly [more: string]: unknown }
+export interface Done {
+  readonly to?: Side
+  readonly hex?: string
+  readonly event?: RelayEvent['type']
+  readonly op?: number
+  readonly step?: 'hold' | 'judge' | 'cancel' | 'close'
+  readonly [more: string]: unknown
+}
 
 /** Collects steps as the pump would carry them out, copying every view at once. */
 export class Ledger {
@@ -171,8 +177,8 @@ export class Ledger {
       case 'send': {
         this.#last[step.to].push(step.bytes.slice())
         const before = this.done.at(-1)
-        if (before !== undefined && 'to' in before && before.to === step.to) {
-          this.done[this.done.length - 1] = { to: step.to, hex: before.hex + hex(step.bytes) }
+        if (before?.to === step.to) {
+          this.done[this.done.length - 1] = { to: step.to, hex: `${before.hex}${hex(step.bytes)}` }
         } else this.done.push({ to: step.to, hex: hex(step.bytes) })
         return
       }
@@ -220,20 +226,30 @@ function readable(body: Uint8Array): unknown {
   }
 }
 
-/** Feeds a recorded exchange, each part cut as told; `allow` answers every judge. */
+/** Feeds a recorded exchange, each part cut as told; `judge` refuses what it gives a refusal for. */
 export function playRelay(
   relay: Relay,
   parts: readonly Part[],
   cut: (bytes: Uint8Array) => Uint8Array[],
+  judge: (text: string) => Refusal | undefined = () => undefined,
 ): Ledger {
   const ledger = new Ledger()
+  const take = (steps: readonly Step[]): void => {
+    for (const step of ledger.take(steps)) {
+      if (step.type !== 'judge') continue
+      const refusal = judge(Buffer.from(step.statement.text).toString())
+      take(
+        relay.verdict(
+          refusal === undefined ? { allow: true, rule: 'r' } : { allow: false, rule: 'no', refusal },
+        ),
+      )
+    }
+  }
   for (const { from, bytes } of parts) {
     for (const piece of cut(bytes)) {
       // A reused read buffer: what the relay keeps must not be a view of it.
       const buffer = piece.slice()
-      for (const step of ledger.take(relay.receive(from, buffer))) {
-        if (step.type === 'judge') ledger.take(relay.verdict({ allow: true }))
-      }
+      take(relay.receive(from, buffer))
       buffer.fill(0xee)
     }
   }

@@ -225,6 +225,7 @@ export class TestGateway implements AsyncDisposable {
 
   #answer(question: AcceptQuestion): unknown {
     if (question.type === 'verifiers') return this.#verifiers()
+    if (question.type === 'certificate') return false
     return Buffer.from(question.password).toString() === this.#options.password ? 'secret-1' : undefined
   }
 

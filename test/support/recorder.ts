@@ -1,5 +1,5 @@
 /** Books in temporary folders, and recorders on them, with everything small. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
@@ -45,6 +45,13 @@ export function newBook(
   const { journalBytes = JOURNAL_BYTES, ballastBytes = BALLAST_BYTES } = options
   createBook({ directory, origin: ORIGIN, journalBytes, ballastBytes })
   return directory
+}
+
+/** What a process that is killed at this moment leaves, as a directory of its own. */
+export function crashed(directory: string): string {
+  const copy = join(temporaryFolder(), 'data')
+  cpSync(directory, copy, { recursive: true })
+  return copy
 }
 
 export function threadOptions(directory: string, changes: Partial<ThreadOptions> = {}): ThreadOptions {

@@ -102,19 +102,34 @@ describe('Packets', () => {
     expect(hex(framed.subarray(-4))).toBe('00000001')
   })
 
-  test('a packet longer than is allowed is told by its header, before its bytes come, and can be passed', () => {
+  test.each([0, 4, 5, 30])(
+    'a packet longer than is allowed is told by its header and can be skipped, cut behind %i bytes',
+    (cut) => {
+      const packets = new Packets()
+      const stream = join(packet(0, new Uint8Array(50).fill(3)), packet(1, 'next'))
+      let skipped = 0
+      const answers: string[] = []
+      for (const chunk of [stream.subarray(0, cut), stream.subarray(cut)]) {
+        packets.feed(chunk)
+        if (packets.peek() && !answers.includes('over')) answers.push(String(packets.take(49)))
+        const ended =
+          answers.length === 1 &&
+          packets.begun &&
+          packets.skip((bytes) => (skipped += bytes.filter((b) => b === 3).length))
+        if (ended && packets.peek()) answers.push(Buffer.from(packets.take(49)).toString())
+      }
+      expect([skipped, answers]).toEqual([50, ['over', 'next']])
+    },
+  )
+
+  test('a split packet that grows over the limit is skipped whole', () => {
     const packets = new Packets()
-    const stream = join(packet(0, new Uint8Array(50)), packet(1, 'next'))
-    packets.feed(stream.subarray(0, 5))
+    packets.feed(encodePacket(0, new Uint8Array(PAYLOAD_MAX + 10).fill(3)))
     expect(packets.peek()).toBe(true)
-    expect(packets.take(49)).toBe('over')
-    expect(packets.pass()).toBe(false)
-    packets.passed()
-    packets.feed(stream.subarray(5))
-    expect(packets.pass()).toBe(true)
-    packets.passed()
-    expect(packets.peek()).toBe(true)
-    expect(Buffer.from(packets.take(49)).toString()).toBe('next')
+    expect(packets.take(PAYLOAD_MAX + 9)).toBe('over')
+    let skipped = 0
+    expect(packets.skip((bytes) => (skipped += bytes.length))).toBe(true)
+    expect([skipped, packets.size, packets.next]).toEqual([PAYLOAD_MAX + 10, PAYLOAD_MAX + 10, 2])
   })
 
   test('a wrong sequence id ends the connection, in a header and between the parts of a split packet', () => {

@@ -45,6 +45,7 @@ const facts = (protocol?: string): TlsFacts => ({
 
 function answer(question: AcceptQuestion): unknown {
   if (question.type === 'verifiers') return question.user === 'alice~orders' ? verifiers : undefined
+  if (question.type === 'certificate') return question.user === 'alice~orders'
   return Buffer.from(question.password).toString() === 'pencil' ? 'token-7' : undefined
 }
 
@@ -264,6 +265,27 @@ describe('a password in clear', () => {
   test('with bytes behind its NUL is refused', () => {
     const played = play([front.sslRequest, startup, front.password('pencil\0x')], method)
     expect(fatal(played)).toBe('08P01 2 bytes behind the end of a message')
+  })
+})
+
+describe('a client certificate', () => {
+  const shown = { ...facts(), peerCertificate: new Uint8Array(certificate) }
+
+  test('that is the user’s is proof enough, and nothing more is asked', () => {
+    const played = play([front.sslRequest, startup], {}, shown)
+    expect(login(played)).toMatchObject({
+      method: 'certificate',
+      secret: 'certificate',
+      success: back.authentication(0),
+    })
+    expect(sent(played)).toEqual(plain([bytes('S'), '<tls>']))
+  })
+
+  test('of anybody else counts for nothing: a password is asked for as from everybody', () => {
+    const stranger = front.startup(0x30000, { user: 'bob~orders' })
+    const played = play([front.sslRequest, stranger], {}, shown)
+    expect(sent(played)).toEqual(sent(play([front.sslRequest, stranger])))
+    expect('thrown' in played.end).toBe(true)
   })
 })
 

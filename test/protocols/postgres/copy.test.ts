@@ -329,8 +329,8 @@ describe('COPY TO STDOUT', () => {
       events: [
         '1 begin db.query sql(copy t to stdout) none',
         '2 begin db.copy in 1',
-        `2 end error 22012 bytes=2 ${carried('out', '1\n')}`,
-        '1 end error 22012 bytes=2 msg(division by zero)',
+        `2 end error 22012 rows=1 bytes=2 ${carried('out', '1\n')}`,
+        '1 end error 22012 rows=1 bytes=2 msg(division by zero)',
       ],
     })
   })

@@ -17,7 +17,7 @@ import {
   relay,
 } from '../../../protocols/mysql/index.ts'
 import type { Relay, Side, Step } from '../../../protocols/relay.ts'
-import { type Done, Ledger } from '../../support/mysql-play.ts'
+import { Ledger } from '../../support/mysql-play.ts'
 import type { Server } from './server.ts'
 
 /** What a test sets of a gateway; the rest is as for a plain session. */
@@ -287,11 +287,10 @@ function pump(
 /** Texts and outcomes of what a session recorded, one line each, ends behind their begins. */
 export function recorded(session: Session): Record<string, unknown>[] {
   const byOp = new Map<number, Record<string, unknown>>()
-  for (const event of session.ledger.events() as (Done & { event: string; op: number })[]) {
-    const { event: type, op, ...rest } = event
-    if (type === 'begin' || type === 'decision')
-      byOp.set(op, { ...(type === 'decision' ? { denied: true } : {}), ...rest })
-    else if (type === 'end') Object.assign(byOp.get(op) ?? {}, rest)
+  for (const { event, op = 0, ...rest } of session.ledger.events()) {
+    if (event === 'begin' || event === 'decision')
+      byOp.set(op, { ...(event === 'decision' ? { denied: true } : {}), ...rest })
+    else if (event === 'end') Object.assign(byOp.get(op) ?? {}, rest)
   }
   return [...byOp.values()]
 }

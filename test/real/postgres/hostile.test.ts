@@ -1,6 +1,6 @@
 /** Peers that break the rules, on either side: each ends its own connection, and nothing else. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { front, logIn, openRaw, type RawSession } from '../../support/clients-raw.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { front, logIn, openRaw } from '../../support/clients-raw.ts'
 import { TestGateway } from '../../support/gateway.ts'
 import { as, openShop, type Shop } from '../../support/gateway-shop.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
@@ -34,7 +34,10 @@ describe('X', () => {
   })
 
   test.each(['standard', 'strict', 'relaxed'])('pipelined %s', async (mode) => {
-    await using gateway = await TestGateway.start({ ...shop, changes: [['durability: standard', `durability: ${mode}`]] })
+    await using gateway = await TestGateway.start({
+      ...shop,
+      changes: [['durability: standard', `durability: ${mode}`]],
+    })
     const session = await logIn(as('alice~orders', gateway.port()))
     const many = 9000
     session.send(...Array.from({ length: many }, () => front.query(';')))

@@ -37,7 +37,7 @@ const part = (verb: StatementPart['verb'], table?: string, where?: boolean): Sta
   const tables = table === undefined ? [] : [schema === undefined ? { name } : { schema, name }]
   return where === undefined ? { verb, tables } : { verb, tables, where }
 }
-const facts = (...parts: StatementPart[]): StatementFacts => ({ parts, touches: [], masked: '' })
+const facts = (...parts: StatementPart[]): StatementFacts => ({ parts, liftsReadOnly: false, masked: '' })
 const disputed = (...parts: StatementPart[]): StatementFacts => ({
   ...facts(...parts),
   disputed: 'a backslash in a plain literal',
@@ -138,7 +138,7 @@ describe('roles', () => {
     [
       'lifting the guard, if they are read-only',
       '  ro: { targets: [orders], read_only: true }',
-      { ...facts(part('BEGIN')), touches: ['read-only'] },
+      { ...facts(part('BEGIN')), liftsReadOnly: true },
       { why: 'Role ro is read-only, and this would lift it.' },
     ],
   ])('refuse %s', (_, roles, what, expected) => {

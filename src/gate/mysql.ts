@@ -1,0 +1,349 @@
+/**
+ * The story of one MySQL or MariaDB connection. The server speaks first, so the client is greeted with what is known
+ * of its target; from there on the order is PostgreSQL's: proof, identity, grant, record, target, success, bytes.
+ */
+import { ProtocolError } from '../../protocols/bytes.ts'
+import * as mysql from '../../protocols/mysql/index.ts'
+import type { Refusal } from '../../protocols/relay.ts'
+import type { StatementFacts } from '../../protocols/statement-facts.ts'
+import { splitLogin } from '../access/address.ts'
+import type { Attempt, LoginResult } from '../access/authenticate.ts'
+import type { Grant } from '../access/authorize.ts'
+import type { DatabaseTarget, Listener } from '../config/schema.ts'
+import type { RecordedSession } from '../record/session.ts'
+import { admit } from './admission.ts'
+import { HangUpError, Talker } from './converse.ts'
+import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { deadline } from './deadline.ts'
+import { dial } from './dial.ts'
+import type { Gate } from './gate.ts'
+import { sharedGreeting } from './greetings.ts'
+import type { Accepted } from './listen.ts'
+import { CONNECT_MS_MAX, LOGIN_MS_MAX } from './postgres.ts'
+import { pumpSession } from './pump-session.ts'
+import { DRAINING, targetFailed } from './refusals.ts'
+import { judge } from './statements.ts'
+import { serverUpgrade } from './tls.ts'
+
+const SCRAMBLE_BYTES = 20
+const KILL_MS_MAX = 10_000
+const COM_QUERY = 3
+/** What clients announce who know no other; passwords in clear inside TLS only, which the protocol's room sees to. */
+const METHODS: readonly mysql.Method[] = [
+  'caching_sha2_password',
+  'mysql_native_password',
+  'mysql_clear_password',
+  'dialog',
+]
+const MARIADB_METHODS: readonly mysql.Method[] = [
+  'mysql_native_password',
+  'caching_sha2_password',
+  'mysql_clear_password',
+  'dialog',
+]
+
+type MysqlListener = Extract<Listener, { type: 'mysql' }>
+
+export async function serveMysql(gate: Gate, listener: MysqlListener, accepted: Accepted): Promise<void> {
+  const { talker, peer } = accepted
+  const greeting = await greetingOf(gate, listener)
+  if (greeting === undefined) {
+    // Before the greeting nobody is known: an error in its place is all that a client understands.
+    const why = 'It has not been reached yet, so nothing can be promised in its name.'
+    return talker.leave(mysql.refuse(targetFailed(listener.target ?? 'mysql', why, ''), 0))
+  }
+  const door = new Doorkeeper(gate, listener, accepted, greeting)
+  try {
+    const { login, result } = await door.arrive()
+    const split = splitLogin(login.user, gate.inForce.loaded.config.targets)
+    const admission = await admit(gate, {
+      door: 'mysql',
+      typed: login.user,
+      result,
+      request: {
+        protocol: 'mysql',
+        ...(split.target === undefined ? {} : { named: split.target }),
+        ...(listener.target === undefined ? {} : { bound: listener.target }),
+        ...(login.database === undefined ? {} : { database: login.database }),
+      },
+      peer,
+      claims: Object.fromEntries(login.attributes),
+    })
+    if (admission.type === 'refused') return talker.leave(mysql.refuse(admission.refusal, login.sequence))
+    accepted.known()
+    await serveSession(gate, accepted, {
+      login,
+      methods: door.methods,
+      grant: admission.grant,
+      session: admission.session,
+    })
+  } finally {
+    gate.parts.threads.leave(door.threadId)
+  }
+}
+
+interface Admitted {
+  readonly login: mysql.Login
+  readonly methods: readonly mysql.Method[]
+  readonly grant: Grant
+  readonly session: RecordedSession
+}
+
+async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Admitted): Promise<void> {
+  const { session, login, grant, methods } = admitted
+  const { recorder, threads, random } = gate.parts
+  const { sub } = grant.identity.facts
+  try {
+    const reached = await reach(gate, grant, login)
+    if (reached.type === 'refused') {
+      session.close('target')
+      return talker.leave(mysql.refuse(reached.refusal, login.sequence))
+    }
+    const { ready } = reached
+    if (gate.draining || session.closed) {
+      reached.talker.socket.destroy()
+      if (!session.closed) session.close('stop')
+      return talker.leave(mysql.refuse(DRAINING, login.sequence))
+    }
+    threads.stands(login.threadId, { sub, target: grant.targetName, real: ready.threadId })
+    talker.socket.write(ready.welcome)
+    const client = talker.take()
+    const target = reached.talker.take()
+    const { sql } = gate.inForce.loaded.config.recording
+    const relay = mysql.relay({
+      session: session.sid,
+      firstOperation: session.nextOp,
+      login,
+      ready,
+      database: login.database ?? grant.access.database,
+      judge: true,
+      readOnly: grant.readOnly,
+      parameters: sql.parameters,
+      statementBytesMax: sql.max_statement,
+      ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
+      localFiles: false,
+      findThread: (given) => threads.find(given, sub, grant.targetName),
+      credential: credentialAt(gate, grant),
+      methods,
+      random,
+    })
+    const { why } = await pumpSession(gate, {
+      relay,
+      session,
+      grant,
+      peer,
+      client: client.socket,
+      target: target.socket,
+      pending: { client: client.pending, target: target.pending },
+      cancel: () => killQuery(gate, grant, ready.threadId),
+      judge: (statement, current) => judge(gate, current, statement, readFacts),
+      onPump: () => {},
+    })
+    if (recorder.failure === undefined) session.close(why)
+  } finally {
+    if (!session.closed && recorder.failure === undefined) session.close('client')
+  }
+}
+
+function readFacts(text: Uint8Array, dependable: boolean): StatementFacts {
+  const { touches, ...facts } = mysql.readText(text)
+  const read = { ...facts, liftsReadOnly: touches.includes('read-only') }
+  if (dependable || read.disputed !== undefined) return read
+  return { ...read, disputed: 'this session’s settings change how texts are read' }
+}
+
+type Reached =
+  | { readonly type: 'reached'; readonly ready: mysql.Ready; readonly talker: Talker }
+  | { readonly type: 'refused'; readonly refusal: Refusal }
+
+/** Logs in at the target with exactly the flags that the client accepted. */
+async function reach(gate: Gate, grant: Grant, login: mysql.Login): Promise<Reached> {
+  const { targetName } = grant
+  const failed = (why: string, error: unknown): Reached => {
+    gate.parts.log.targetFailed({ target: targetName, error })
+    return { type: 'refused', refusal: targetFailed(targetName, why, '') }
+  }
+  try {
+    const options = {
+      credential: credentialAt(gate, grant),
+      login,
+      database: login.database ?? grant.access.database,
+    }
+    const { talker, ready } = await logIn(gate, targetName, targetOf(grant), options)
+    if (ready.type === 'ready') {
+      gate.parts.greetings.put(targetName, ready.greeting)
+      return { type: 'reached', ready, talker }
+    }
+    talker.socket.destroy()
+    const why = ready.why === 'refused' ? `It answers: ${ready.message}` : `${ready.message}.`
+    return failed(why, new Error(ready.message))
+  } catch (error) {
+    return failed(
+      error instanceof ProtocolError ? 'It does not speak as MySQL should.' : 'It cannot be reached.',
+      error,
+    )
+  }
+}
+
+function credentialAt(gate: Gate, grant: Grant): mysql.Credential {
+  const { user, password } = credentialOf(gate, grant)
+  return { user, password: password.text() }
+}
+
+type LogInOptions = Pick<mysql.ConnectOptions, 'credential' | 'login' | 'database'>
+
+async function logIn(
+  gate: Gate,
+  name: string,
+  target: DatabaseTarget,
+  options: LogInOptions,
+): Promise<{ talker: Talker; ready: mysql.Ready | mysql.ConnectFailure }> {
+  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
+  const { signal } = limit
+  const talker = new Talker(await dial(target.address, signal))
+  try {
+    const conversation = mysql.connect({
+      ...options,
+      tls: tlsWanted(target),
+      attributes: [['program_name', 'gatebook']],
+      random: gate.parts.random,
+    })
+    const ready = await talker.run(conversation, {
+      upgrade: upgradeTo(gate, name, target),
+      answer: () => undefined,
+      signal,
+    })
+    return { talker, ready }
+  } catch (error) {
+    talker.socket.destroy()
+    throw error
+  }
+}
+
+/** For a listener of one target, that target's; a shared one's is composed of all that it may lead to. */
+async function greetingOf(gate: Gate, listener: MysqlListener): Promise<mysql.Greeting | undefined> {
+  const { greetings } = gate.parts
+  const { targets } = gate.inForce.loaded.config
+  if (listener.target !== undefined) {
+    await learn(gate, listener.target)
+    return greetings.get(listener.target)
+  }
+  const names = [...targets].filter(([, { type }]) => type === 'mysql').map(([name]) => name)
+  for (const name of names) await learn(gate, name)
+  const known = names.map((name) => greetings.get(name)).filter((greeting) => greeting !== undefined)
+  return sharedGreeting(known, listener)
+}
+
+/** A full login of the gateway's own: one that breaks off would count against it as a failed connection. */
+async function learn(gate: Gate, name: string): Promise<void> {
+  const { greetings, log } = gate.parts
+  const target = gate.inForce.loaded.config.targets.get(name)
+  const usual = gate.inForce.credentials.get(name)?.usual
+  if (greetings.get(name) !== undefined || target?.type !== 'mysql' || usual === undefined) return
+  const credential = { user: usual.user, password: usual.password.text() }
+  try {
+    const { talker, ready } = await logIn(gate, name, target, {
+      credential,
+      login: undefined,
+      database: undefined,
+    })
+    talker.socket.end(mysql.QUIT)
+    if (ready.type === 'ready') greetings.put(name, ready.greeting)
+    else log.targetFailed({ target: name, error: new Error(ready.message) })
+  } catch (error) {
+    log.targetFailed({ target: name, error })
+  }
+}
+
+/** By a connection of its own, as the same account. Gives whether the target has taken it. */
+async function killQuery(gate: Gate, grant: Grant, thread: number): Promise<boolean> {
+  using limit = deadline(gate.parts.clock, KILL_MS_MAX)
+  const options = { credential: credentialAt(gate, grant), login: undefined, database: undefined }
+  let line: Talker | undefined
+  try {
+    const { talker, ready } = await logIn(gate, grant.targetName, targetOf(grant), options)
+    line = talker
+    if (ready.type !== 'ready') throw new Error(ready.message)
+    const text = Buffer.from(`KILL QUERY ${thread}`)
+    talker.socket.write(Buffer.concat([Uint8Array.of(text.length + 1, 0, 0, 0, COM_QUERY), text, mysql.QUIT]))
+    await talker.closed(limit.signal)
+    return true
+  } catch (error) {
+    gate.parts.log.targetFailed({ target: grant.targetName, error })
+    return false
+  } finally {
+    line?.socket.destroy()
+  }
+}
+
+/** Asks who is there, and answers what the conversation must know of that name. */
+class Doorkeeper {
+  readonly threadId: number
+  readonly methods: readonly mysql.Method[]
+  readonly #gate: Gate
+  readonly #listener: MysqlListener
+  readonly #accepted: Accepted
+  readonly #greeting: mysql.Greeting
+  #attempt: Attempt | undefined
+  #proved: LoginResult | undefined
+
+  constructor(gate: Gate, listener: MysqlListener, accepted: Accepted, greeting: mysql.Greeting) {
+    this.#gate = gate
+    this.#listener = listener
+    this.#accepted = accepted
+    this.#greeting = greeting
+    this.threadId = gate.parts.threads.take()
+    this.methods = listener.family === 'mariadb' ? MARIADB_METHODS : METHODS
+  }
+
+  async arrive(): Promise<{ login: mysql.Login; result: LoginResult }> {
+    const { talker } = this.#accepted
+    const { random } = this.#gate.parts
+    const conversation = mysql.accept({
+      greeting: this.#greeting,
+      threadId: this.threadId,
+      // No NUL: clients of old read the scramble as a string.
+      scramble: random(SCRAMBLE_BYTES).map((byte) => (byte % 255) + 1),
+      tlsPolicy: this.#listener.require_tls ? 'require' : 'allow',
+      methods: this.methods,
+      localFiles: false,
+    })
+    using limit = deadline(this.#gate.parts.clock, LOGIN_MS_MAX)
+    const { signal } = limit
+    signal.addEventListener('abort', () => talker.socket.destroy(), { once: true })
+    try {
+      const login = await talker.run(conversation, {
+        upgrade: serverUpgrade(this.#gate.inForce.tls),
+        answer: (question) => this.#answer(question),
+        signal,
+      })
+      return { login, result: this.#resultOf(login) }
+    } catch (error) {
+      this.#attempt?.refuse('abandoned')
+      throw error
+    }
+  }
+
+  async #answer(question: mysql.Question): Promise<unknown> {
+    const { user } = splitLogin(question.user, this.#gate.inForce.loaded.config.targets)
+    const { address } = this.#accepted.peer
+    this.#attempt = this.#gate.parts.authenticator.begin({ door: 'mysql', user, address })
+    if (question.type === 'password') {
+      this.#proved = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
+      return this.#proved.type === 'identity' ? 'password' : undefined
+    }
+    return this.#attempt
+      .tokenVerifiers()
+      .map(
+        ({ sha1Twice, sha256Twice }, k) =>
+          ({ id: String(k), sha1: sha1Twice, sha256: sha256Twice }) satisfies mysql.Verifier,
+      )
+  }
+
+  #resultOf(login: mysql.Login): LoginResult {
+    const attempt = this.#attempt
+    if (attempt === undefined) throw new HangUpError('a login without a proof')
+    if (this.#proved !== undefined) return this.#proved
+    return login.secret === undefined ? attempt.refuse() : attempt.provedBy(Number(login.secret))
+  }
+}
