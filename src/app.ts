@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { isDeepStrictEqual } from 'node:util'
+import { ProtocolError } from '../protocols/bytes.ts'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
@@ -17,6 +18,7 @@ import type { Listener as ListenerConfig } from './config/schema.ts'
 import { controlCommands } from './control/commands.ts'
 import { ControlServer } from './control/server.ts'
 import { Cancels } from './gate/cancels.ts'
+import { HangUpError } from './gate/converse.ts'
 import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
@@ -26,8 +28,8 @@ import { Threads } from './gate/threads.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Recorder } from './record/recorder.ts'
-import { startRecorder } from './recording.ts'
-import { systemClock } from './system/clock.ts'
+import { type RecordingEvents, startRecorder } from './recording.ts'
+import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
@@ -49,6 +51,10 @@ export interface AppOptions {
   readonly acceptJournalLoss: boolean
   /** The book cannot be written any more; what runs has been told. */
   readonly onFailure: (error: Error) => void
+  /** The machine's, unless a test moves time. */
+  readonly clock?: Clock
+  /** A test breaks the journal's disk here. */
+  readonly openJournal?: RecordingEvents['openJournal']
 }
 
 export interface ListeningAt {
@@ -73,6 +79,9 @@ export class App {
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
+  /** By the steady clock. */
+  #stopBy = Number.POSITIVE_INFINITY
+  #stopped: Promise<void> | undefined
 
   private constructor(options: AppOptions, recorder: Recorder, accounts: Accounts, gate: Gate) {
     this.#options = options
@@ -84,12 +93,11 @@ export class App {
   /** Everything is open when this resolves; when it rejects, nothing is. */
   static async start(options: AppOptions): Promise<App> {
     await using undo = new AsyncDisposableStack()
-    const { config } = options.loaded
+    const { loaded, clock = systemClock, openJournal } = options
+    const { config } = loaded
     const inForce = await readInForce(options)
     const directory = await readDirectory(config, options.env)
-    const accounts = undo.use(
-      Accounts.open(join(config.gateway.data_dir, 'accounts.db'), { clock: systemClock }),
-    )
+    const accounts = undo.use(Accounts.open(join(config.gateway.data_dir, 'accounts.db'), { clock }))
     let app: App | undefined
     const recorder = await startRecorder(options, {
       onState: (state) => {
@@ -97,11 +105,12 @@ export class App {
         else if (state === 'open') options.log.recordingResumed()
       },
       onFailure: (error) => app?.fail(error),
+      ...(openJournal === undefined ? {} : { openJournal }),
     })
     undo.defer(() => recorder.stop())
     const authenticator = new Authenticator(directory, {
       accounts,
-      clock: systemClock,
+      clock,
       tell: (event) => gate.noteRefusedLogin(event),
     })
     const gate = new Gate(
@@ -109,11 +118,11 @@ export class App {
         recorder,
         authenticator,
         live: new LiveConnections(),
-        cancels: new Cancels(),
+        cancels: new Cancels(clock),
         threads: new Threads(),
         sql: await SqlReader.load(),
         greetings: new Greetings(join(config.gateway.data_dir, 'greetings.json')),
-        clock: systemClock,
+        clock,
         log: options.log,
         random: (length) => randomBytes(length),
       },
@@ -165,20 +174,28 @@ export class App {
     return changes
   }
 
-  /** Takes no new sessions, ends the open ones where nothing is under way, and all of them after `graceMs`. */
-  async stop(graceMs: number): Promise<void> {
+  /**
+   * Takes no new sessions, ends the open ones where nothing is under way, and all of them after `graceMs`. A further
+   * call only hurries the first.
+   */
+  stop(graceMs: number): Promise<void> {
+    this.#stopBy = Math.min(this.#stopBy, this.#gate.parts.clock.steady() + graceMs)
+    this.#stopped ??= this.#end()
+    return this.#stopped
+  }
+
+  async #end(): Promise<void> {
     const { live, clock } = this.#gate.parts
     this.#gate.drain()
-    for (const { listener } of this.#listeners) listener.close()
-    const deadline = clock.steady() + graceMs
+    for (const { listener } of this.#listeners) if (listener instanceof Listener) listener.close()
     const ending: Ending = { why: 'stop', message: 'the gateway stops' }
-    while (live.size > 0 && clock.steady() < deadline && this.#recorder.failure === undefined) {
+    while (live.size > 0 && clock.steady() < this.#stopBy && this.#recorder.failure === undefined) {
       for (const connection of live.list()) if (connection.isIdle()) connection.end(ending)
-      await sleep(DRAIN_LOOK_MS)
+      await sleep(clock, DRAIN_LOOK_MS)
     }
     for (const connection of live.list()) connection.end(ending)
     const cut = clock.steady() + END_MS_MAX
-    while (live.size > 0 && clock.steady() < cut) await sleep(DRAIN_LOOK_MS)
+    while (live.size > 0 && clock.steady() < cut) await sleep(clock, DRAIN_LOOK_MS)
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
     await this.#recorder.stop()
@@ -187,9 +204,9 @@ export class App {
 
   /** Everything that ends by itself: idle and overdue sessions, revoked tokens, hours that have passed. */
   #sweepLater(): void {
-    this.#sweep = systemClock.after(SWEEP_MS, () => {
+    const { live, clock } = this.#gate.parts
+    this.#sweep = clock.after(SWEEP_MS, () => {
       try {
-        const { live, clock } = this.#gate.parts
         live.endOverdue(clock.now())
         this.#endRevoked()
         if (++this.#sweeps % RENEW_EVERY_SWEEPS === 0) this.#renewGrants()
@@ -259,7 +276,11 @@ export class App {
     const serve = this.#serverOf(config)
     if (serve === undefined) return undefined
     const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
-    const onFault = (error: unknown): void => this.#options.log.connectionFailed({ listener: name, error })
+    const onFault = (error: unknown): void => {
+      const isPeers = error instanceof ProtocolError || error instanceof HangUpError
+      if (isPeers) this.#options.log.connectionFailed({ listener: name, error })
+      else this.#options.log.unexpected(error)
+    }
     return Listener.open(options, { onConnection: serve, onFault })
   }
 
@@ -326,7 +347,10 @@ export class App {
 
   async #closeDoors(): Promise<void> {
     this.#sweep?.[Symbol.dispose]()
-    for (const { listener } of this.#listeners) listener.close()
+    for (const { listener } of this.#listeners) {
+      listener.close()
+      if (listener instanceof Listener) listener.cut()
+    }
     await this.#control?.close()
   }
 }
@@ -346,6 +370,6 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   }
 }
 
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => systemClock.after(ms, resolve))
+function sleep(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => clock.after(ms, resolve))
 }

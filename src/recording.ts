@@ -18,7 +18,7 @@ export interface RecordingOptions {
   readonly acceptJournalLoss: boolean
 }
 
-export type RecordingEvents = Pick<RecorderParts, 'onState' | 'onFailure'>
+export type RecordingEvents = Pick<RecorderParts, 'onState' | 'onFailure' | 'openJournal'>
 
 export async function readKek({ loaded, env }: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Kek> {
   const { key } = loaded.config.recording.encryption

@@ -115,6 +115,11 @@ export class Authenticator {
     })
   }
 
+  /** A request to cancel that is nobody's. It names nobody, so it is counted by its address. */
+  cancelRefused(door: Door, address: string): void {
+    this.#failures.get(door)?.add({ what: 'bad-cancel', name: '', address })
+  }
+
   /** Tells the failures counted so far; before the process stops. */
   flush(): void {
     for (const tally of this.#failures.values()) tally.flush()
@@ -129,7 +134,7 @@ export class Authenticator {
       code: what as LoginFailure,
       ...(known ? { sub: this.#accounts.subjectOf(name) } : {}),
       ...(count > 1 ? { repeated: { count, firstMicros } } : {}),
-      private: { ...(name === undefined ? {} : { name }), ...(address === undefined ? {} : { address }) },
+      private: { ...(name ? { name } : {}), ...(address === undefined ? {} : { address }) },
     }
   }
 }

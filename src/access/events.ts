@@ -35,6 +35,8 @@ export type LoginFailure =
   | 'busy'
   /** The client went away, or broke its protocol, before it had proved anything. */
   | 'abandoned'
+  /** No login: a request to cancel, with a secret that is nobody's. */
+  | 'bad-cancel'
 
 export interface LoginEvent {
   readonly type: 'login'

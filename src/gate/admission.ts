@@ -10,7 +10,7 @@ import type { Door, Who } from '../access/events.ts'
 import type { AccessRequest } from '../access/rights.ts'
 import { note } from '../record/notes.ts'
 import { RecorderClosedError } from '../record/recorder.ts'
-import type { RecordedSession } from '../record/session.ts'
+import { type RecordedSession, RecordTooLargeError } from '../record/session.ts'
 import type { Gate } from './gate.ts'
 import type { Peer } from './proxy-header.ts'
 import { badCredential, CANNOT_RECORD, DRAINING } from './refusals.ts'
@@ -30,10 +30,21 @@ export type Admission =
   | { readonly type: 'admitted'; readonly grant: Grant; readonly session: RecordedSession }
   | { readonly type: 'refused'; readonly refusal: Refusal }
 
+/** Whatever goes wrong with recording is told as such: nobody is let in unrecorded, or left without a word. */
 export async function admit(gate: Gate, arrival: Arrival): Promise<Admission> {
-  const { recorder, clock } = gate.parts
-  const { door, typed, result, peer, claims } = arrival
+  const { recorder } = gate.parts
   if (recorder.failure !== undefined) return refused(CANNOT_RECORD)
+  try {
+    return await decide(gate, arrival)
+  } catch (error) {
+    const isRecording = error instanceof RecorderClosedError || error instanceof RecordTooLargeError
+    if (isRecording || recorder.failure !== undefined) return refused(CANNOT_RECORD)
+    throw error
+  }
+}
+
+async function decide(gate: Gate, arrival: Arrival): Promise<Admission> {
+  const { door, typed, result, peer, claims } = arrival
   if (result.type === 'refused') return refused(badCredential(typed, gate.refusedRecord(peer.address)))
   if (gate.draining) return refused(DRAINING)
   const { identity } = result
@@ -45,7 +56,7 @@ export async function admit(gate: Gate, arrival: Arrival): Promise<Admission> {
     ...(facts.token === undefined ? {} : { token: facts.token }),
     claims,
   }
-  const decision = authorize(identity, arrival.request, gate.inForce.loaded, clock.now())
+  const decision = authorize(identity, arrival.request, gate.inForce.loaded, gate.parts.clock.now())
   if (decision.type === 'denied') {
     const { what, why, next, lines, target } = decision
     const configured = target !== undefined && gate.inForce.loaded.config.targets.has(target)
@@ -58,23 +69,27 @@ export async function admit(gate: Gate, arrival: Arrival): Promise<Admission> {
     })
     return refused({ cause: 'access', what, why, next, record })
   }
-  const { grant } = decision
+  return { type: 'admitted', grant: decision.grant, session: await open(gate, arrival, decision.grant, who) }
+}
+
+async function open(gate: Gate, { door, peer }: Arrival, grant: Grant, who: Who): Promise<RecordedSession> {
+  const { sub } = grant.identity.facts
+  const session = await gate.parts.recorder.open({
+    act: door,
+    mode: gate.inForce.loaded.config.recording.durability,
+    sub,
+    target: grant.targetName,
+    who: Buffer.from(
+      JSON.stringify({ ...who, port: peer.port, roles: grant.roles } satisfies Who & { port: number }),
+    ),
+  })
   try {
-    const session = await recorder.open({
-      act: door,
-      mode: gate.inForce.loaded.config.recording.durability,
-      sub: facts.sub,
-      target: grant.targetName,
-      who: Buffer.from(
-        JSON.stringify({ ...who, port: peer.port, roles: grant.roles } satisfies Who & { port: number }),
-      ),
-    })
-    note(session, { type: 'login', act: door, outcome: 'ok', sub: facts.sub, private: who })
-    return { type: 'admitted', grant, session }
+    note(session, { type: 'login', act: door, outcome: 'ok', sub, private: who })
   } catch (error) {
-    if (error instanceof RecorderClosedError || recorder.failure !== undefined) return refused(CANNOT_RECORD)
+    if (gate.parts.recorder.failure === undefined) session.close('limit')
     throw error
   }
+  return session
 }
 
 function refused(refusal: Refusal): Admission {

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { ProtocolError } from '../../protocols/bytes.ts'
 import { type Conversation, HANDSHAKE_READ_MAX, type TlsFacts } from '../../protocols/conversation.ts'
+import { linger } from './linger.ts'
 
 /** Bytes of a handshake that may wait to be read: a message, and what was sent right behind it. */
 const PENDING_MAX = 2 * HANDSHAKE_READ_MAX
@@ -43,7 +44,7 @@ export class Talker {
   readonly #onEnd = (): void => this.#end(new HangUpError('the peer closed the connection'))
   readonly #onError = (error: Error): void => this.#end(new HangUpError(error.message, { cause: error }))
 
-  constructor(socket: Socket, pending: Uint8Array = new Uint8Array(0)) {
+  constructor(socket: Socket, pending: Uint8Array = NOTHING) {
     this.#socket = socket
     if (pending.length > 0) this.#onData(Buffer.from(pending))
     this.#listen()
@@ -99,9 +100,18 @@ export class Talker {
     return facts
   }
 
-  /** Resolves when the peer has closed; what it still says is dropped. */
-  async closed(): Promise<void> {
+  /** Says the last words and lets the peer go. */
+  leave(words: Uint8Array = NOTHING): void {
+    const { socket } = this.take()
+    linger(socket)
+    socket.end(words)
+  }
+
+  /** Resolves when the peer has closed; what it still says is dropped. Throws when it takes too long. */
+  async closed(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.#wake?.(), { once: true })
     while (this.#ended === undefined) {
+      if (signal.aborted) throw new HangUpError('it took too long')
       this.#chunks = []
       this.#length = 0
       await new Promise<void>((resolve) => {
@@ -193,3 +203,5 @@ export class Talker {
     this.#wake?.()
   }
 }
+
+const NOTHING = new Uint8Array(0)

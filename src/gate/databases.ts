@@ -1,14 +1,10 @@
-/** What the two databases' stories share: the way to a target, and the way out for a client. */
-import type { Socket } from 'node:net'
+/** What the two databases' stories share: the way to a target. */
 import type { Grant } from '../access/authorize.ts'
 import type { DatabaseCredential } from '../access/credentials.ts'
 import type { DatabaseTarget } from '../config/schema.ts'
-import type { Talker, Upgrade } from './converse.ts'
+import type { Upgrade } from './converse.ts'
 import type { Gate } from './gate.ts'
 import { targetUpgrade } from './tls.ts'
-
-/** A client that does not take its last words is cut off after this. */
-const LAST_WORDS_MS_MAX = 10_000
 
 export function targetOf(grant: Grant): DatabaseTarget {
   const { target } = grant
@@ -32,12 +28,4 @@ export function upgradeTo(gate: Gate, name: string, target: DatabaseTarget): Upg
   const { mode } = target.tls
   const ca = gate.inForce.credentials.get(name)?.ca
   return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, ca })
-}
-
-/** The last that a client hears. */
-export function sayLast(talker: Talker, bytes: Uint8Array): void {
-  const { socket }: { socket: Socket } = talker.take()
-  socket.end(bytes)
-  socket.resume()
-  socket.setTimeout(LAST_WORDS_MS_MAX, () => socket.destroy())
 }

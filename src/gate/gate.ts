@@ -73,9 +73,16 @@ export class Gate {
     return note(this.parts.recorder.gateway, event)
   }
 
-  /** A login that failed, or several counted as one. */
+  /** A login that failed, or several counted as one. It is refused whether or not that can be told. */
   noteRefusedLogin(event: Extract<AccessEvent, { type: 'login' }>): void {
-    const { record } = this.note(event)
+    const { recorder, log } = this.parts
+    if (recorder.failure !== undefined) return
+    let record = ''
+    try {
+      record = this.note(event).record
+    } catch (error) {
+      log.unexpected(error)
+    }
     const address = event.private.address ?? ''
     this.#refused.delete(address)
     this.#refused.set(address, record)

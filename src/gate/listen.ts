@@ -1,12 +1,13 @@
 /** Accepts connections on one address, under limits that hold before anybody is known. */
 import { BlockList, createServer, isIPv6, type Server, type Socket } from 'node:net'
+import { ProtocolError } from '../../protocols/bytes.ts'
 import type { Conversation } from '../../protocols/conversation.ts'
 import { Talker } from './converse.ts'
 import { type Peer, readProxyHeader } from './proxy-header.ts'
 
 /** Connections at once on one listener; further ones are closed at once. */
 export const CONNECTIONS_MAX = 10_000
-/** Of these, how many may still be before their login: strangers cannot take all places. */
+/** Of these, how many may still be before their login; a further one takes the place of whoever waits longest. */
 export const STRANGERS_MAX = 1_000
 const KEEP_ALIVE_MS = 60_000
 
@@ -35,8 +36,9 @@ export class Listener {
   readonly #options: ListenOptions
   readonly #events: ListenEvents
   readonly #proxies: BlockList
-  #connections = 0
-  #strangers = 0
+  readonly #connections = new Set<Socket>()
+  /** In the order of their coming. */
+  readonly #strangers = new Set<Socket>()
 
   private constructor(server: Server, options: ListenOptions, events: ListenEvents) {
     this.#server = server
@@ -74,7 +76,7 @@ export class Listener {
   }
 
   get connections(): number {
-    return this.#connections
+    return this.#connections.size
   }
 
   /** Takes no further connections; those that are open go on. */
@@ -82,31 +84,38 @@ export class Listener {
     this.#server.close()
   }
 
+  /** Ends those that are open still. */
+  cut(): void {
+    for (const socket of this.#connections) socket.destroy()
+  }
+
   #accept(socket: Socket): void {
-    if (this.#connections >= CONNECTIONS_MAX || this.#strangers >= STRANGERS_MAX) {
+    if (this.#connections.size >= CONNECTIONS_MAX) {
       socket.destroy()
       return
     }
-    this.#connections++
-    this.#strangers++
-    let stranger = true
-    const known = (): void => {
-      if (stranger) this.#strangers--
-      stranger = false
+    if (this.#strangers.size >= STRANGERS_MAX) {
+      const [oldest] = this.#strangers
+      oldest?.destroy()
     }
+    this.#connections.add(socket)
+    this.#strangers.add(socket)
+    const known = (): void => void this.#strangers.delete(socket)
     socket.once('close', () => {
-      this.#connections--
+      this.#connections.delete(socket)
       known()
     })
-    this.#greet(socket, known).catch((error: unknown) => {
-      socket.destroy()
+    const talker = new Talker(socket)
+    this.#greet(socket, talker, known).catch((error: unknown) => {
+      // Whoever broke the protocol has been told so, and may read it.
+      if (error instanceof ProtocolError) talker.leave()
+      else talker.socket.destroy()
       this.#events.onFault(error)
     })
   }
 
-  async #greet(socket: Socket, known: () => void): Promise<void> {
+  async #greet(socket: Socket, talker: Talker, known: () => void): Promise<void> {
     const { remoteAddress: address = '', remotePort: port = 0 } = socket
-    const talker = new Talker(socket)
     let peer: Peer = { address: plainAddress(address), port }
     if (this.#proxies.check(peer.address, isIPv6(peer.address) ? 'ipv6' : 'ipv4')) {
       const header: Conversation<Peer | undefined> = readProxyHeader()

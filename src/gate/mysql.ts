@@ -13,14 +13,15 @@ import type { DatabaseTarget, Listener } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
-import { credentialOf, sayLast, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
 import { sharedGreeting } from './greetings.ts'
 import type { Accepted } from './listen.ts'
 import { CONNECT_MS_MAX, LOGIN_MS_MAX } from './postgres.ts'
 import { pumpSession } from './pump-session.ts'
-import { targetFailed } from './refusals.ts'
+import { DRAINING, targetFailed } from './refusals.ts'
 import { judge } from './statements.ts'
 import { serverUpgrade } from './tls.ts'
 
@@ -49,7 +50,7 @@ export async function serveMysql(gate: Gate, listener: MysqlListener, accepted: 
   if (greeting === undefined) {
     // Before the greeting nobody is known: an error in its place is all that a client understands.
     const why = 'It has not been reached yet, so nothing can be promised in its name.'
-    return sayLast(talker, mysql.refuse(targetFailed(listener.target ?? 'mysql', why, ''), 0))
+    return talker.leave(mysql.refuse(targetFailed(listener.target ?? 'mysql', why, ''), 0))
   }
   const door = new Doorkeeper(gate, listener, accepted, greeting)
   try {
@@ -68,7 +69,7 @@ export async function serveMysql(gate: Gate, listener: MysqlListener, accepted: 
       peer,
       claims: Object.fromEntries(login.attributes),
     })
-    if (admission.type === 'refused') return sayLast(talker, mysql.refuse(admission.refusal, login.sequence))
+    if (admission.type === 'refused') return talker.leave(mysql.refuse(admission.refusal, login.sequence))
     accepted.known()
     await serveSession(gate, accepted, {
       login,
@@ -96,9 +97,14 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
     const reached = await reach(gate, grant, login)
     if (reached.type === 'refused') {
       session.close('target')
-      return sayLast(talker, mysql.refuse(reached.refusal, login.sequence))
+      return talker.leave(mysql.refuse(reached.refusal, login.sequence))
     }
     const { ready } = reached
+    if (gate.draining || session.closed) {
+      reached.talker.socket.destroy()
+      if (!session.closed) session.close('stop')
+      return talker.leave(mysql.refuse(DRAINING, login.sequence))
+    }
     threads.stands(login.threadId, { sub, target: grant.targetName, real: ready.threadId })
     talker.socket.write(ready.welcome)
     const client = talker.take()
@@ -121,7 +127,6 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       methods,
       random,
     })
-    const kill = (): Promise<void> => killQuery(gate, grant, ready.threadId)
     const { why } = await pumpSession(gate, {
       relay,
       session,
@@ -130,10 +135,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       client: client.socket,
       target: target.socket,
       pending: { client: client.pending, target: target.pending },
-      cancel: () =>
-        void kill().catch((error: unknown) =>
-          gate.parts.log.targetFailed({ target: grant.targetName, error }),
-        ),
+      cancel: () => killQuery(gate, grant, ready.threadId),
       judge: (statement, current) => judge(gate, current, statement, readFacts),
       onPump: () => {},
     })
@@ -196,7 +198,8 @@ async function logIn(
   target: DatabaseTarget,
   options: LogInOptions,
 ): Promise<{ talker: Talker; ready: mysql.Ready | mysql.ConnectFailure }> {
-  const signal = AbortSignal.timeout(CONNECT_MS_MAX)
+  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
+  const { signal } = limit
   const talker = new Talker(await dial(target.address, signal))
   try {
     const conversation = mysql.connect({
@@ -252,18 +255,24 @@ async function learn(gate: Gate, name: string): Promise<void> {
   }
 }
 
-/** By a connection of its own, as the same account. */
-async function killQuery(gate: Gate, grant: Grant, thread: number): Promise<void> {
+/** By a connection of its own, as the same account. Gives whether the target has taken it. */
+async function killQuery(gate: Gate, grant: Grant, thread: number): Promise<boolean> {
+  using limit = deadline(gate.parts.clock, KILL_MS_MAX)
   const options = { credential: credentialAt(gate, grant), login: undefined, database: undefined }
-  const { talker, ready } = await logIn(gate, grant.targetName, targetOf(grant), options)
+  let line: Talker | undefined
   try {
+    const { talker, ready } = await logIn(gate, grant.targetName, targetOf(grant), options)
+    line = talker
     if (ready.type !== 'ready') throw new Error(ready.message)
     const text = Buffer.from(`KILL QUERY ${thread}`)
     talker.socket.write(Buffer.concat([Uint8Array.of(text.length + 1, 0, 0, 0, COM_QUERY), text, mysql.QUIT]))
-    talker.socket.setTimeout(KILL_MS_MAX, () => talker.socket.destroy())
-    await talker.closed()
+    await talker.closed(limit.signal)
+    return true
+  } catch (error) {
+    gate.parts.log.targetFailed({ target: grant.targetName, error })
+    return false
   } finally {
-    talker.socket.destroy()
+    line?.socket.destroy()
   }
 }
 
@@ -299,17 +308,18 @@ class Doorkeeper {
       methods: this.methods,
       localFiles: false,
     })
+    using limit = deadline(this.#gate.parts.clock, LOGIN_MS_MAX)
+    const { signal } = limit
+    signal.addEventListener('abort', () => talker.socket.destroy(), { once: true })
     try {
       const login = await talker.run(conversation, {
         upgrade: serverUpgrade(this.#gate.inForce.tls),
         answer: (question) => this.#answer(question),
-        signal: AbortSignal.timeout(LOGIN_MS_MAX),
+        signal,
       })
       return { login, result: this.#resultOf(login) }
     } catch (error) {
       this.#attempt?.refuse('abandoned')
-      if (error instanceof ProtocolError) talker.socket.end()
-      else talker.socket.destroy()
       throw error
     }
   }

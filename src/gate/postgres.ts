@@ -5,21 +5,23 @@
 import { ProtocolError } from '../../protocols/bytes.ts'
 import type { TlsFacts } from '../../protocols/conversation.ts'
 import * as postgres from '../../protocols/postgres/index.ts'
-import type { Refusal } from '../../protocols/relay.ts'
 import { splitLogin } from '../access/address.ts'
 import type { Attempt, LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
 import { SCRAM_ITERATIONS } from '../access/verifier.ts'
 import type { Listener } from '../config/schema.ts'
+import { note } from '../record/notes.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
-import { credentialOf, sayLast, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
 import type { Accepted } from './listen.ts'
+import type { Pump } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
-import { targetFailed, unsupported } from './refusals.ts'
+import { DRAINING, targetFailed, unsupported } from './refusals.ts'
 import { judge } from './statements.ts'
 import { serverUpgrade } from './tls.ts'
 
@@ -42,12 +44,7 @@ export async function servePostgres(
   const { talker, peer } = accepted
   const door = new Doorkeeper(gate, listener, accepted)
   const arrived = await door.arrive()
-  if (arrived.type === 'cancel') {
-    // Neither way an answer: whoever guesses learns nothing.
-    gate.parts.cancels.request(arrived.pid, arrived.secret)
-    talker.socket.end()
-    return
-  }
+  if (arrived.type === 'cancel') return passCancel(gate, arrived, accepted)
   const { login } = arrived
   const split = splitLogin(login.user, gate.inForce.loaded.config.targets)
   const admission = await admit(gate, {
@@ -63,9 +60,24 @@ export async function servePostgres(
     peer,
     claims: Object.fromEntries(login.parameters),
   })
-  if (admission.type === 'refused') return sayLast(talker, postgres.refuse(admission.refusal))
+  if (admission.type === 'refused') return talker.leave(postgres.refuse(admission.refusal))
   accepted.known()
   await serveSession(gate, accepted, { login, grant: admission.grant, session: admission.session })
+}
+
+/**
+ * No answer but the end of the connection, which comes when the target has taken the request: a client that waits
+ * for it knows that its next statement is not meant. Whoever guesses learns nothing.
+ */
+async function passCancel(
+  gate: Gate,
+  { pid, secret }: postgres.CancelRequest,
+  { talker, peer }: Accepted,
+): Promise<void> {
+  const { address } = peer
+  const isMeant = await gate.parts.cancels.request({ pid, secret, address })
+  if (!isMeant) gate.parts.authenticator.cancelRefused('pg', address)
+  talker.leave()
 }
 
 interface Admitted {
@@ -81,9 +93,14 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
     const reached = await reach(gate, admitted, clientSecret)
     if (reached.type === 'refused') {
       session.close(reached.why)
-      return sayLast(talker, reached.told)
+      return talker.leave(reached.told)
     }
     const { ready, target, tls } = reached
+    if (gate.draining || session.closed) {
+      target.socket.destroy()
+      if (!session.closed) session.close('stop')
+      return talker.leave(postgres.refuse(DRAINING))
+    }
     talker.socket.write(Buffer.concat([login.success, ready.welcome]))
     const client = talker.take()
     const targetSide = target.take()
@@ -99,8 +116,6 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       statementBytesMax: gate.inForce.loaded.config.recording.sql.max_statement,
       ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
     })
-    const cancel = (): Promise<void> =>
-      cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret })
     let leave = (): void => {}
     const { why } = await pumpSession(gate, {
       relay,
@@ -110,25 +125,25 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       client: client.socket,
       target: targetSide.socket,
       pending: { client: client.pending, target: targetSide.pending },
-      cancel: () =>
-        void cancel().catch((error: unknown) =>
-          gate.parts.log.targetFailed({ target: grant.targetName, error }),
-        ),
+      cancel: () => cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret }),
       judge: (statement, current) =>
         judge(gate, current, statement, (text, dependable) => gate.parts.sql.read(text, dependable)),
       onPump: (pump) => {
-        leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => {
-          if (session.closed) return
-          const { operation, steps } = relay.cancel()
-          pump.carryOut(steps)
-          if (!session.closed) session.record({ type: 'end', op: operation, outcome: 'ok' })
-        })
+        leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => cancel(pump, relay, session))
       },
     }).finally(() => leave())
     if (gate.parts.recorder.failure === undefined) session.close(why)
   } finally {
     if (!session.closed && gate.parts.recorder.failure === undefined) session.close('client')
   }
+}
+
+/** The client's own request, which came by another connection, as an operation of its session. */
+async function cancel(pump: Pump, relay: postgres.PostgresRelay, session: RecordedSession): Promise<void> {
+  if (pump.ended) return
+  const { operation, steps } = relay.cancel()
+  const taken = await pump.cancel(steps.filter(({ type }) => type !== 'cancel'))
+  if (!session.closed) session.record({ type: 'end', op: operation, outcome: taken ? 'ok' : 'error' })
 }
 
 type Reached =
@@ -141,29 +156,24 @@ type Reached =
   | { readonly type: 'refused'; readonly told: Uint8Array; readonly why: 'target' | 'client' }
 
 /** Dials the target and logs in to it, as whom the grant says. */
-async function reach(gate: Gate, { login, grant }: Admitted, clientSecret: Uint8Array): Promise<Reached> {
+async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): Promise<Reached> {
+  const { login, grant } = admitted
   const settings = postgres.startupSettings(login.parameters, grant.readOnly)
-  const refused = (refusal: Refusal): Reached => ({
-    type: 'refused',
-    told: postgres.refuse(refusal),
-    why: 'client',
-  })
   if (login.replication !== undefined) {
     const why = 'Replication would carry data past the record of statements.'
-    return refused(unsupported('replication is not allowed here', why, 'Connect without replication.', ''))
+    return refuse(admitted, 'replication is not allowed here', why, 'Connect without replication.')
   }
   if (settings.refused.length > 0) {
     const why = `Not on the list of settings that pass: ${settings.refused.join(', ')}.`
-    return refused(
-      unsupported('a startup setting is not allowed', why, 'Leave it out, or SET it afterwards.', ''),
-    )
+    return refuse(admitted, 'a startup setting is not allowed', why, 'Leave it out, or SET it afterwards.')
   }
   const target = targetOf(grant)
   const credential = credentialOf(gate, grant)
   const tls = tlsWanted(target)
   let talker: Talker | undefined
+  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
   try {
-    const signal = AbortSignal.timeout(CONNECT_MS_MAX)
+    const { signal } = limit
     talker = new Talker(await dial(target.address, signal))
     const own: [string, string][] = grant.readOnly ? [['default_transaction_read_only', 'on']] : []
     const conversation = postgres.connect({
@@ -194,6 +204,20 @@ async function reach(gate: Gate, { login, grant }: Admitted, clientSecret: Uint8
   }
 }
 
+/** What the client asks for at the start is refused: as a decision of its session, whose record it is told. */
+function refuse({ session, grant }: Admitted, what: string, why: string, next: string): Reached {
+  const { user, sub } = grant.identity.facts
+  const { record } = note(session, {
+    type: 'access.denied',
+    act: 'pg',
+    sub,
+    target: grant.targetName,
+    private: { name: user, reason: `${what}: ${why}`, lines: [] },
+  })
+  const told = postgres.refuse(unsupported(what, why, next, record))
+  return { type: 'refused', told, why: 'client' }
+}
+
 /** What the database says itself (no such database, too many clients) passes as it is; its view of our login does not. */
 function tellFailure(failure: postgres.ConnectFailure, grant: Grant): Uint8Array {
   const { fields } = failure
@@ -211,19 +235,26 @@ function databaseOf(grant: Grant, login: postgres.Login): string {
   return grant.access.database ?? login.database ?? targetOf(grant).credentials.user
 }
 
-async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<void> {
-  const signal = AbortSignal.timeout(CANCEL_MS_MAX)
+/** Gives whether the target has taken the request: it answers by closing the connection. */
+async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<boolean> {
+  using limit = deadline(gate.parts.clock, CANCEL_MS_MAX)
+  const { signal } = limit
   const target = targetOf(grant)
-  const talker = new Talker(await dial(target.address, signal))
+  let talker: Talker | undefined
   try {
+    talker = new Talker(await dial(target.address, signal))
     await talker.run(postgres.cancel(options), {
       upgrade: upgradeTo(gate, grant.targetName, target),
       answer: () => undefined,
       signal,
     })
-    await talker.closed()
+    await talker.closed(signal)
+    return true
+  } catch (error) {
+    gate.parts.log.targetFailed({ target: grant.targetName, error })
+    return false
   } finally {
-    talker.socket.destroy()
+    talker?.socket.destroy()
   }
 }
 
@@ -249,9 +280,9 @@ class Doorkeeper {
   async arrive(): Promise<Arrived> {
     const { talker } = this.#accepted
     const upgrade = serverUpgrade(this.#gate.inForce.tls)
-    const signal = AbortSignal.timeout(LOGIN_MS_MAX)
-    const stop = (): void => void talker.socket.destroy()
-    signal.addEventListener('abort', stop, { once: true })
+    using limit = deadline(this.#gate.parts.clock, LOGIN_MS_MAX)
+    const { signal } = limit
+    signal.addEventListener('abort', () => talker.socket.destroy(), { once: true })
     try {
       let tls: TlsFacts | undefined
       if ((await talker.peek()) === TLS_FIRST_BYTE) tls = await talker.secure(upgrade, ALPN)
@@ -272,10 +303,7 @@ class Doorkeeper {
     } catch (error) {
       // Somebody who had named a user and then went away, or broke the protocol, has tried and failed.
       this.#attempt?.refuse('abandoned')
-      if (error instanceof ProtocolError) talker.socket.end()
       throw error
-    } finally {
-      signal.removeEventListener('abort', stop)
     }
   }
 

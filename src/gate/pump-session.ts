@@ -17,8 +17,8 @@ export interface SessionToPump {
   readonly client: Socket
   readonly target: Socket
   readonly pending: Readonly<Record<Side, Uint8Array>>
-  readonly cancel: () => void
-  readonly judge: (statement: Statement, grant: Grant) => Verdict | Promise<Verdict>
+  readonly cancel: () => Promise<boolean>
+  readonly judge: (statement: Statement, grant: Grant) => Verdict
   /** Called with the pump before it runs, for what reaches it from elsewhere (cancel requests). */
   readonly onPump: (pump: Pump) => void
 }

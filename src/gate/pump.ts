@@ -1,15 +1,17 @@
 /**
  * Runs a relay between two sockets. The order of effects is the product's first promise and stands in `#carryOut`:
- * an event is recorded, then a fence goes into the outlet that must wait for it, then the bytes behind it.
+ * an event is recorded, then a fence goes into the outlet that must wait for it, then the bytes behind it. That
+ * holds in every durability mode; what differs is how far a record must have got before a fence opens.
  */
 import type { Socket } from 'node:net'
-import { ProtocolError } from '../../protocols/bytes.ts'
 import type { CloseReason, Refusal, Relay, Side, Statement, Step, Verdict } from '../../protocols/relay.ts'
 import { BARRIERS, type Barrier } from '../record/barrier.ts'
 import type { Mark } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
-import type { RecordedSession } from '../record/session.ts'
+import { type RecordedSession, RecordTooLargeError } from '../record/session.ts'
+import { linger } from './linger.ts'
 import { Outlet } from './outlet.ts'
+import { UNRECORDABLE } from './refusals.ts'
 
 export interface PumpParts {
   readonly relay: Relay
@@ -17,10 +19,10 @@ export interface PumpParts {
   readonly session: RecordedSession
   readonly client: Socket
   readonly target: Socket
-  /** Whether a statement may run. A verdict at hand is better than a promise of one: nothing waits for it. */
-  readonly judge: (statement: Statement) => Verdict | Promise<Verdict>
-  /** Asks the target, by its own means, to stop what runs. */
-  readonly cancel: () => void
+  /** Whether a statement may run. */
+  readonly judge: (statement: Statement) => Verdict
+  /** Asks the target, by its own means, to stop what runs; resolves when it has taken that, with whether it has. */
+  readonly cancel: () => Promise<boolean>
   /** Seen on either side; for the idle limit. */
   readonly onTraffic: () => void
   /** Four lines for the person when the book cannot be written. */
@@ -39,24 +41,25 @@ export class Pump {
   readonly #parts: PumpParts
   readonly #barrier: Barrier
   readonly #outlets: Readonly<Record<Side, Outlet>>
-  readonly #done: Promise<Pumped>
-  #resolve: (pumped: Pumped) => void = () => {}
+  readonly #done = Promise.withResolvers<Pumped>()
+  #stopping: Pumped | undefined
   #ended: Pumped | undefined
-  #judging = false
   #mark: Mark = 0
   readonly #gone = new Set<Side>()
 
   constructor(parts: PumpParts) {
     this.#parts = parts
     this.#barrier = BARRIERS[parts.session.mode]
-    this.#done = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
     this.#outlets = { client: this.#outlet('client'), target: this.#outlet('target') }
   }
 
   get idle(): boolean {
     return this.#parts.relay.idle
+  }
+
+  /** Whether it has ended, though last words may still be on their way. */
+  get ended(): boolean {
+    return this.#ended !== undefined
   }
 
   /** Pumps until both sides have ended. `pending` came with the handshakes and was not read. */
@@ -72,76 +75,81 @@ export class Pump {
     for (const side of ['target', 'client'] as const) {
       if (pending[side].length > 0) this.#receive(side, pending[side])
     }
-    for (const side of ['client', 'target'] as const) if (!this.#mustPause(side)) this.#parts[side].resume()
-    return this.#done
+    for (const side of ['client', 'target'] as const) {
+      const socket = this.#parts[side]
+      // Whoever went away while the other side was being reached will not say so again.
+      if (socket.closed) this.#sideClosed(side)
+      else if (socket.readableEnded) this.#sideEnded(side)
+      else if (!this.#mustPause(side)) socket.resume()
+    }
+    return this.#done.promise
   }
 
   /** The gateway ends the session and tells the client why. */
   stop(refusal: Refusal, why: Pumped['why']): void {
     if (this.#ended !== undefined) return
-    this.#carryOut(this.#guarded(() => this.#parts.relay.stop(refusal)))
-    this.#finish({ why, message: refusal.what })
+    if (this.#parts.recorder.failure !== undefined) {
+      this.#recorderFailed()
+      return
+    }
+    this.#stopping = { why, message: refusal.what }
+    this.#do(() => this.#parts.relay.stop(refusal))
+    this.#finish(this.#stopping)
+  }
+
+  /** A request by another connection: `steps` record it, then the target is asked. Resolves with whether it has taken it. */
+  async cancel(steps: readonly Step[]): Promise<boolean> {
+    this.#do(() => steps)
+    return this.#cancel()
   }
 
   #receive(side: Side, chunk: Uint8Array): void {
     if (this.#ended !== undefined) return
     this.#parts.onTraffic()
-    this.#carryOut(this.#guarded(() => this.#parts.relay.receive(side, chunk)))
-    if (this.#mustPause(side)) this.#parts[side].pause()
+    this.#do(() => this.#parts.relay.receive(side, chunk))
+    if (this.#ended === undefined && this.#mustPause(side)) this.#parts[side].pause()
   }
 
-  /** A relay's protocol error ends this connection, after what it had already said. */
-  #guarded(work: () => readonly Step[]): readonly Step[] {
+  /** One call of the relay with all that follows from it: a client may send thousands of statements at once. */
+  #do(call: () => readonly Step[]): void {
     try {
-      return work()
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.#finish({ why: 'client', message: error.message })
-      return []
-    }
-  }
-
-  /** Steps of the relay that did not come from bytes: a cancel request by another connection. */
-  carryOut(steps: readonly Step[]): void {
-    if (this.#ended === undefined) this.#carryOut(steps)
-  }
-
-  #carryOut(steps: readonly Step[]): void {
-    const { session, recorder } = this.#parts
-    const late: Step[] = []
-    try {
-      for (const step of steps) {
-        switch (step.type) {
-          case 'record':
-            if (session.mode === 'relaxed') late.push(step)
-            else this.#record(step)
-            break
-          case 'hold':
-            this.#outlets.client.fence(this.#mark, this.#barrier.release)
-            break
-          case 'send':
-            this.#outlets[step.to].send(step.bytes)
-            break
-          case 'judge':
-            this.#judge(step.statement)
-            break
-          case 'cancel':
-            this.#cancel()
-            break
-          case 'close':
-            for (const record of late.splice(0)) if (record.type === 'record') this.#record(record)
-            this.#finish(step.reason)
-            break
-        }
+      let verdict = this.#carryOut(call())
+      while (verdict !== undefined && this.#ended === undefined) {
+        verdict = this.#carryOut(this.#parts.relay.verdict(verdict))
       }
-      for (const step of late) if (step.type === 'record') this.#record(step)
     } catch (error) {
-      if (recorder.failure === undefined) throw error
-      this.#recorderFailed()
+      this.#failed(error)
+      return
     }
-    if (recorder.congested) this.#waitForRelief()
+    if (this.#parts.recorder.congested) this.#waitForRelief()
     // An answer may have made the relay ready for more.
     else if (this.#parts.client.isPaused()) this.#room('client')
+  }
+
+  /** Gives the verdict that the last step asks for. */
+  #carryOut(steps: readonly Step[]): Verdict | undefined {
+    for (const step of steps) {
+      switch (step.type) {
+        case 'record':
+          this.#record(step)
+          break
+        case 'hold':
+          this.#outlets.client.fence(this.#mark, this.#barrier.release)
+          break
+        case 'send':
+          this.#outlets[step.to].send(step.bytes)
+          break
+        case 'judge':
+          return this.#parts.judge(step.statement)
+        case 'cancel':
+          void this.#cancel()
+          break
+        case 'close':
+          this.#finish(step.reason)
+          break
+      }
+    }
+    return undefined
   }
 
   #record({ event }: Extract<Step, { type: 'record' }>): void {
@@ -152,37 +160,17 @@ export class Pump {
     else if (isStream) this.#outlets.client.fence(this.#mark, this.#barrier.stream)
   }
 
-  #judge(statement: Statement): void {
-    const verdict = this.#parts.judge(statement)
-    if (!(verdict instanceof Promise)) {
-      this.#carryOut(this.#guarded(() => this.#parts.relay.verdict(verdict)))
-      return
-    }
-    this.#judging = true
-    this.#parts.client.pause()
-    verdict.then(
-      (known) => {
-        this.#judging = false
-        if (this.#ended !== undefined) return
-        this.#carryOut(this.#guarded(() => this.#parts.relay.verdict(known)))
-        this.#room('client')
-      },
-      (error: unknown) =>
-        this.#parts.client.destroy(error instanceof Error ? error : new Error(String(error))),
-    )
-  }
-
   /** Like any request: it reaches the target when its record is where the mode says. */
-  #cancel(): void {
+  async #cancel(): Promise<boolean> {
     const { recorder, cancel } = this.#parts
     const reach = this.#barrier.forward
-    if (reach === undefined) {
-      cancel()
-      return
+    try {
+      if (reach !== undefined) await recorder.wait(this.#mark, reach)
+    } catch {
+      // Its record cannot be made, and by that the whole session ends.
+      return false
     }
-    recorder.when(this.#mark, reach, (error) => {
-      if (error === undefined) cancel()
-    })
+    return cancel()
   }
 
   #outlet(side: Side): Outlet {
@@ -192,11 +180,11 @@ export class Pump {
     })
   }
 
-  /** Whether `side` must not be read: its other side has no room, or a verdict or the book is waited for. */
+  /** Whether `side` must not be read: its other side has no room, or an answer or the book is waited for. */
   #mustPause(side: Side): boolean {
     if (this.#outlets[OTHER[side]].isFull) return true
     const { relay, recorder } = this.#parts
-    return side === 'client' && (this.#judging || relay.full === true || recorder.congested)
+    return side === 'client' && (relay.full === true || recorder.congested)
   }
 
   #room(side: Side): void {
@@ -211,24 +199,45 @@ export class Pump {
   #sideEnded(side: Side): void {
     if (this.#ended !== undefined || this.#gone.has(side)) return
     this.#gone.add(side)
-    this.#carryOut(this.#guarded(() => this.#parts.relay.end(side)))
+    this.#do(() => this.#parts.relay.end(side))
     this.#finish({ why: side, message: `the ${side} closed the connection` })
   }
 
   #sideClosed(side: Side): void {
     this.#sideEnded(side)
-    if (this.#ended !== undefined && this.#gone.add(side).size === 2) this.#resolve(this.#ended)
+    if (this.#ended !== undefined && this.#gone.add(side).size === 2) this.#done.resolve(this.#ended)
   }
 
   /** Nothing more is read; both sides get what is already theirs, in order, and end. */
   #finish(pumped: Pumped): void {
     if (this.#ended !== undefined) return
-    this.#ended = pumped
+    this.#ended = this.#stopping ?? pumped
     for (const side of ['client', 'target'] as const) {
-      this.#parts[side].pause()
       this.#outlets[side].end()
       linger(this.#parts[side])
     }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#ended !== undefined) return
+    if (this.#parts.recorder.failure !== undefined) this.#recorderFailed()
+    else if (error instanceof RecordTooLargeError) this.#unrecordable(error)
+    else {
+      // A mistake of ours. It must not end the process, and nobody knows what this connection may still do.
+      this.#ended = { why: 'limit', message: String(error) }
+      this.#done.reject(error)
+      this.#parts.client.destroy()
+      this.#parts.target.destroy()
+    }
+  }
+
+  /** One record is more than the journal can take: what it announces does not run, and the session ends. */
+  #unrecordable(error: RecordTooLargeError): void {
+    // The relay takes for begun what the book does not know, so of its steps only the client's are carried out.
+    for (const step of this.#parts.relay.stop(UNRECORDABLE)) {
+      if (step.type === 'send' && step.to === 'client') this.#outlets.client.send(step.bytes)
+    }
+    this.#finish({ why: 'limit', message: error.message })
   }
 
   /** What waits for a record that cannot be made never goes out; the client learns why, where it still can. */
@@ -237,24 +246,12 @@ export class Pump {
     const { client, target, relay, recorderRefusal } = this.#parts
     this.#outlets.client.abandon()
     this.#outlets.target.abandon()
-    for (const step of relay.stop(recorderRefusal))
+    for (const step of relay.stop(recorderRefusal)) {
       if (step.type === 'send' && step.to === 'client') client.write(step.bytes)
+    }
     this.#ended = { why: 'limit', message: recorderRefusal.what }
     client.end()
     target.destroy()
     linger(client)
   }
-}
-
-/** A peer that does not read, or does not close its end, is cut off after this. */
-export const LINGER_MS = 5000
-
-function linger(socket: Socket): void {
-  // Read and dropped, or the peer's close is never seen.
-  socket.removeAllListeners('data')
-  socket.on('data', () => {})
-  socket.resume()
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-  timer.unref()
-  socket.once('close', () => clearTimeout(timer))
 }

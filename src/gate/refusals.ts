@@ -66,6 +66,14 @@ export const CANNOT_RECORD: Refusal = {
   record: '',
 }
 
+export const UNRECORDABLE: Refusal = {
+  cause: 'recorder',
+  what: 'this gateway cannot record that much at once, so it ends the session',
+  why: 'A statement runs only when it stands in the book, and the journal has no room for this one.',
+  next: 'Connect again, and send less at once.',
+  record: '',
+}
+
 export const DRAINING: Refusal = {
   cause: 'busy',
   what: 'this gateway is about to stop',

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import { connect, type SecureContext, TLSSocket } from 'node:tls'
 import type { TlsFacts } from '../../protocols/conversation.ts'
-import type { Upgrade } from './converse.ts'
+import { HangUpError, type Upgrade } from './converse.ts'
 
 /** What this gateway shows to clients; replaced as a whole when certificates are renewed. */
 export interface ServerTls {
@@ -56,7 +56,8 @@ function handshake(
     const failed = (error?: Error): void => {
       socket.destroy()
       plain.destroy()
-      reject(error ?? new Error('the connection was closed during the TLS handshake'))
+      const seen = error?.message ?? 'the connection was closed'
+      reject(new HangUpError(`TLS handshake: ${seen}`, { cause: error }))
     }
     const closed = (): void => failed()
     socket.once('error', failed).once('close', closed)

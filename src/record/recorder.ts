@@ -4,7 +4,7 @@
  * its key is made, wrapped, durable in keys.db, and only then is its opening leaf appended.
  */
 import assert from 'node:assert/strict'
-import { JournalMarks, JournalRing } from '../book/journal.ts'
+import { type JournalDisk, JournalMarks, JournalRing } from '../book/journal.ts'
 import type { Kek } from '../book/keys.ts'
 import { DataKey, type Random } from '../book/payload.ts'
 import { PlacedFile } from '../system/durable.ts'
@@ -33,6 +33,8 @@ export interface RecorderParts {
   readonly now: () => number
   readonly random: Random
   readonly schedule: Schedule
+  /** The journal's file as the gate's thread writes it; a PlacedFile unless a test breaks it on command. */
+  readonly openJournal?: (path: string) => JournalDisk & Disposable
   readonly onState: (state: BookState, freeBytes: number) => void
   /** The journal or the store has failed: nothing more is acknowledged, to anybody. Called once. */
   readonly onFailure: (error: Error) => void
@@ -60,7 +62,7 @@ export class Recorder {
   readonly #options: RecorderOptions
   readonly #parts: RecorderParts
   readonly #thread: RecorderThread
-  readonly #disk: PlacedFile
+  readonly #disk: JournalDisk & Disposable
   readonly #log: GroupCommit
   readonly #open = new Map<string, RecordedSession>()
   readonly #filling = new Set<RecordedSession>()
@@ -75,7 +77,8 @@ export class Recorder {
     this.#thread = thread
     this.opened = ready
     this.origin = ready.origin
-    this.#disk = new PlacedFile(ready.journalPath)
+    const { openJournal = (path) => new PlacedFile(path) } = parts
+    this.#disk = openJournal(ready.journalPath)
     const ring = new JournalRing(this.#disk, new JournalMarks(ready.marks), ready.lastBatch)
     this.#log = new GroupCommit(ring, {
       disk: this.#disk,
@@ -135,10 +138,11 @@ export class Recorder {
       onClosed: (closed) => this.#open.delete(closed.sid),
       onFilling: (filling) => this.#cutLater(filling),
     })
-    this.#open.set(sid, session)
     const { act, sub, target: tgt, who } = start
     const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
     session.append({ kind: 'session.open', act, com: key.commitment, sub, tgt }, payloads)
+    // Only now: what has no opening leaf must not be closed by one either.
+    this.#open.set(sid, session)
     return session
   }
 
