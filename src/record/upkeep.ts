@@ -1,6 +1,7 @@
 /** What the recorder's thread does beside draining: says that it is alive, keeps the WAL short, watches the disk. */
 import { existsSync, statfsSync, statSync } from 'node:fs'
 import { makeBallast } from '../book/create.ts'
+import { truncateLog } from '../book/database.ts'
 import type { BookFiles } from '../book/files.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
@@ -77,8 +78,7 @@ export class Upkeep {
     const bytes = existsSync(log) ? statSync(log).size : 0
     const idle = now - this.#lastWork >= IDLE_BEFORE_TRUNCATE_MS * 1000
     if (bytes >= WAL_TRUNCATE_BYTES || (idle && !this.#truncated)) {
-      db.pragma('wal_checkpoint(TRUNCATE)')
-      this.#truncated = true
+      this.#truncated = truncateLog(db)
     } else if (bytes >= WAL_PASSIVE_BYTES) {
       db.pragma('wal_checkpoint(PASSIVE)')
     }
