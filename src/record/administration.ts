@@ -30,6 +30,10 @@ export async function erase(recorder: Recorder, scope: Scope, act: Act): Promise
       `session ${open} is still open: end it first (gatebook sessions kill ${open})`,
     )
   }
+  const { size } = await recorder.status()
+  if ('below' in scope && scope.below > size) {
+    throw new AdministrationError(`there is no record ${scope.below} yet: the book ends at ${size}`)
+  }
   const mark = recorder.gateway.append({ kind: 'erase', scope, sub: act.sub, by: act.by }, note(act))
   return carryOut(recorder, mark)
 }
@@ -86,8 +90,9 @@ export async function rewrapKeys(
 
 async function carryOut(recorder: Recorder, mark: number): Promise<{ size: number }> {
   const committed = await recorder.committed(mark)
-  await recorder.thread.ask({ type: 'deleted' })
+  const { through } = await recorder.thread.ask({ type: 'deleted' })
   await recorder.scrubJournal()
+  await recorder.thread.ask({ type: 'scrubbed', through })
   return committed
 }
 

@@ -3,6 +3,7 @@
  * It has no loop and no thread of its own; thread.ts turns it.
  */
 import { formatVkey } from '../book/checkpoint.ts'
+import { truncateLog } from '../book/database.ts'
 import { Erasure, retentionPoint } from '../book/erasure.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
 import { JournalMarks, JournalTail } from '../book/journal.ts'
@@ -57,7 +58,7 @@ export class Bookkeeper {
       this.#store,
       JOURNAL_FILE,
     )
-    this.#erasure = new Erasure(db, this.#keys)
+    this.#erasure = new Erasure(db, keys, recovered.scrubbed)
     const { disk, signingKeyMaxAgeMs } = options
     this.#upkeep = new Upkeep({ ...parts, db, store: this.#store, files, disk, signingKeyMaxAgeMs })
     this.ready = {
@@ -85,10 +86,13 @@ export class Bookkeeper {
       for (const { id } of done) this.#parts.onAnswer(id, { size: drained.head.size })
     }
     const erasing = this.#erasure.step()
-    if (!erasing) for (const id of this.#forDeleted.splice(0)) this.#parts.onAnswer(id, undefined)
+    if (erasing === 'idle') {
+      const through = this.#erasure.carriedOut
+      for (const id of this.#forDeleted.splice(0)) this.#parts.onAnswer(id, { through })
+    }
     this.#book.sidecar.offer(this.#store.head.note, this.#parts.now() / 1000)
     this.#upkeep.turn(drained !== undefined)
-    if (drained !== undefined || erasing) return 'busy'
+    if (drained !== undefined || erasing === 'busy') return 'busy'
     if (this.#stopping === undefined) return 'idle'
     this.#stop(this.#stopping)
     return 'stopped'
@@ -113,6 +117,10 @@ export class Bookkeeper {
         break
       case 'deleted':
         this.#forDeleted.push(id)
+        break
+      case 'scrubbed':
+        this.#erasure.scrubbed(request.through)
+        answer(undefined)
         break
       case 'status': {
         const { size, note: head } = this.#store.head
@@ -148,8 +156,7 @@ export class Bookkeeper {
     const { db, keys, sidecar } = this.#book
     this.#store.append([], { keep: true })
     sidecar.write(this.#store.head.note)
-    db.pragma('wal_checkpoint(TRUNCATE)')
-    keys.pragma('wal_checkpoint(TRUNCATE)')
+    for (const one of [db, keys]) truncateLog(one)
     this.#disk[Symbol.dispose]()
     this.#book[Symbol.dispose]()
     this.#parts.onAnswer(id, undefined)

@@ -19,7 +19,7 @@ import type { KeyStore } from '../book/keys.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { readLeaves } from '../book/reader.ts'
 import type { AppendOptions, NewRecord, Store } from '../book/store.ts'
-import { preallocate } from '../system/durable.ts'
+import { overwrite, preallocate } from '../system/durable.ts'
 import { joinRecords, readRecords } from './join.ts'
 
 export interface Recovered {
@@ -28,6 +28,8 @@ export interface Recovered {
   /** Records taken from the journal. */
   readonly records: number
   readonly closedAsUnknown: number
+  /** The newest deletion that is not finished; nothing that it concerns is in the journal any more. */
+  readonly scrubbed: number
 }
 
 export interface RecoveryOptions {
@@ -76,7 +78,16 @@ export function recover(book: OpenedBook, store: Store, keys: KeyStore, options:
   })
   if (loss !== undefined) preallocate(journalPath(book.files, row.file), row.size)
   keys.markClosed([...open.keys()])
-  return { lastBatch: judgement.highest, records, closedAsUnknown: dangling.operations }
+  const scrubbed = scrub(book, row)
+  return { lastBatch: judgement.highest, records, closedAsUnknown: dangling.operations, scrubbed }
+}
+
+/** A deletion that was interrupted may have left its ciphertexts in the journal, which holds nothing else by now. */
+function scrub(book: OpenedBook, row: JournalRow): number {
+  const newest = book.db.prepare('SELECT max(seq) FROM deletion WHERE done = 0').pluck().get()
+  if (typeof newest !== 'number') return -1
+  overwrite(journalPath(book.files, row.file))
+  return newest
 }
 
 /** A missing or shortened file, or a hole below what was known durable, is loss and never a torn tail. */

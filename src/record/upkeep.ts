@@ -1,6 +1,7 @@
 /** What the recorder's thread does beside draining: says that it is alive, keeps the WAL short, watches the disk. */
 import { existsSync, statfsSync, statSync } from 'node:fs'
 import { makeBallast } from '../book/create.ts'
+import { truncateLog } from '../book/database.ts'
 import type { BookFiles } from '../book/files.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
@@ -79,7 +80,7 @@ export class Upkeep {
     const log = `${files.book}-wal`
     const bytes = existsSync(log) ? statSync(log).size : 0
     const isIdle = now - this.#lastWork >= IDLE_BEFORE_CHECKPOINT_MS * 1000
-    if (bytes >= WAL_TRUNCATE_BYTES) db.pragma('wal_checkpoint(TRUNCATE)')
+    if (bytes >= WAL_TRUNCATE_BYTES) truncateLog(db)
     else if (bytes >= WAL_PASSIVE_BYTES || (isIdle && !this.#checkpointed)) {
       db.pragma('wal_checkpoint(PASSIVE)')
       this.#checkpointed = isIdle

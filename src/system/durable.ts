@@ -70,6 +70,20 @@ export function preallocate(path: string, size: number, fill?: (piece: Uint8Arra
   syncFolder(dirname(path))
 }
 
+/** Writes zeros over all of a file, in place. */
+export function overwrite(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    const { size } = fstatSync(file)
+    for (let at = 0; at < size; at += ZEROS.length) {
+      writeAll(file, ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at)
+    }
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
 /** Writes all of `bytes` at `at`. A short write is not gone on with: the disk has said that something is wrong. */
 function writeAll(file: number, bytes: Uint8Array, at: number): void {
   const written = writeSync(file, bytes, 0, bytes.length, at)

@@ -157,6 +157,8 @@ export interface LocalRecorder extends TestBookkeeper {
   ): RecordedSession
   /** Hands everything to the kernel and lets the book take it. */
   drain(): void
+  /** Writes zeros over the journal's free space. */
+  scrub(): Promise<void>
 }
 
 /** Both sides of the journal on this thread, without a gateway session: everything happens when the test says so. */
@@ -205,6 +207,17 @@ export function startLocal(
     drain: () => {
       schedule.turn()
       book.settle()
+    },
+    scrub: async () => {
+      let done = false
+      const scrubbed = log.scrub().finally(() => {
+        done = true
+      })
+      while (!done) {
+        schedule.turn()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await scrubbed
     },
   }
 }
