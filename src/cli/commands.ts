@@ -9,13 +9,16 @@ import { check } from './check.ts'
 import { connect } from './connect.ts'
 import { demo } from './demo.ts'
 import { doctor } from './doctor.ts'
+import { exportBook } from './export.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
 import { init } from './init.ts'
 import type { Io } from './io.ts'
+import { proof } from './proof.ts'
 import { RELEASE } from './release.ts'
 import { serve } from './serve.ts'
 import { killSession, listSessions } from './sessions.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
+import { verify } from './verify.ts'
 
 /** What a command comes to: its exit code. */
 type Run = (exit: Promise<number>) => void
@@ -71,6 +74,7 @@ export function program(io: Io, run: Run): Command {
   addTokens(root, io, run)
   addAccess(root, io, run)
   addSessions(root, io, run)
+  addEvidence(root, io, run)
   addBook(root, io, run)
   return root
 }
@@ -150,11 +154,59 @@ function addSessions(root: Command, io: Io, run: Run): void {
     .action((session: string, options) => run(killSession({ ...options, session }, io)))
 }
 
+function addEvidence(root: Command, io: Io, run: Run): void {
+  root
+    .command('verify')
+    .description('check a book, a copy, an export or a proof, with the public key alone')
+    .option('--data <dir>', "a gateway's data directory")
+    .option('--book <path>', 'a copied book.db, or the folder of an export')
+    .option('--proof <file>', 'one record with its evidence')
+    .option('--key <vkey>', 'the first public key, kept elsewhere; or a file with it')
+    .option('--checkpoint <file...>', 'checkpoints that were kept elsewhere')
+    .option('--from <record>', 'take what lies below by its hashes', whole)
+    .option('--remember <file>', 'keep the verified head there, and hold the next run against it')
+    .option('--max-age <time>', 'the newest record must not be older', duration)
+    .option('--max-gap <time>', 'between two records', duration)
+    .option('--closed', 'no operation may be open at the end', false)
+    .option('--require-evidence', 'exit with 5 where evidence from outside is missing', false)
+    .option('--json', 'one object', false)
+    .action(({ maxAge, maxGap, ...options }) =>
+      run(
+        verify(
+          {
+            ...options,
+            ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
+            ...(maxGap === undefined ? {} : { maxGapMs: maxGap }),
+          },
+          io,
+        ),
+      ),
+    )
+  root
+    .command('proof')
+    .description('write the evidence of one record, to be verified offline')
+    .argument('<record>', 'its index, or index-hash as it is shown')
+    .requiredOption('-o, --output <file>', 'where to')
+    .option('--data <dir>', "a gateway's data directory")
+    .option('--book <path>', 'a copied book.db, or the folder of an export')
+    .option('--key <vkey>', 'the first public key')
+    .option('--payloads', 'with the ciphertexts that it names', false)
+    .action((record: string, options) => run(proof({ ...options, record }, io)))
+}
+
 function addBook(root: Command, io: Io, run: Run): void {
   const book = root.command('book').description('the book itself')
   gateway(book.command('status').description('its size, head and state')).action((options) =>
     run(bookStatus(options, io)),
   )
+  book
+    .command('export')
+    .description('write the book in the tile layout of transparency logs, for other programs')
+    .argument('<folder>')
+    .option('--data <dir>', "a gateway's data directory")
+    .option('--book <file>', 'a copied book.db')
+    .option('--payloads', 'with the ciphertexts', false)
+    .action((folder: string, options) => run(exportBook({ ...options, folder }, io)))
   recorded(gateway(book.command('erase').description('destroy payloads; the book still verifies')))
     .option('--session <id...>', 'whole sessions, with their keys')
     .option('--payload <session.index...>', 'single payloads', payload)
