@@ -412,6 +412,7 @@ describe('the lexer finds where statements begin', () => {
     ['select $$a\\b$$ -- \\', false],
     ["select U&'\\0041'", true],
     ["select E'a' '\\'", true],
+    ["select '\\' 'a' 'b'", true],
   ])('whether %s has a backslash that parsers read differently: %s', (text, backslash) => {
     expect(scan(text).backslash).toBe(backslash)
   })
