@@ -217,6 +217,8 @@ const TEXTS: readonly [string, ...string[]] = [
   'deallocate all',
   'discard all',
   'close p',
+  'declare p',
+  'close p; declare p',
   'copy in',
   'copy out',
 ]
