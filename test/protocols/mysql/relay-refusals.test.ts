@@ -363,7 +363,9 @@ describe('the limit of rows', () => {
     ])
     expect(done.slice(4)).toMatchObject([
       { to: 'client', hex: hex(join(...many.slice(0, 5))) },
+      { event: 'begin', op: 3, act: 'db.cancel', parent: 1, meta: { gateway: true } },
       { step: 'cancel' },
+      { event: 'end', op: 3, outcome: 'ok' },
       { event: 'end', op: 1, outcome: 'error', code: '1317', rows: 2, msg: 'more than 2 rows' },
       { step: 'hold' },
       { to: 'client', hex: expect.stringContaining(hex(LIMIT).slice(8)) },
@@ -371,7 +373,7 @@ describe('the limit of rows', () => {
       { step: 'hold' },
       { to: 'client' },
     ])
-    expect(done[8]?.hex?.slice(6, 8)).toBe('06')
+    expect(done[10]?.hex?.slice(6, 8)).toBe('06')
   })
 
   test('counts the rows of all results, and only rows', () => {
@@ -380,7 +382,7 @@ describe('the limit of rows', () => {
     // The second result's definitions have passed, and its row has not.
     expect(sent(done, 'client')).toContain(hex(join(...two.slice(0, 8))))
     expect(sent(done, 'client')).not.toContain(hex(join(...two.slice(0, 9))))
-    expect(events(done, 'end')).toMatchObject([{ outcome: 'error', code: '1317', rows: 1 }])
+    expect(events(done, 'end').at(-1)).toMatchObject({ op: 1, outcome: 'error', code: '1317', rows: 1 })
   })
 
   test('is no limit for as many rows as it says', () => {
