@@ -105,7 +105,10 @@ export class Replies {
     if (rowsMax === undefined || item.withheld !== undefined || item.ours) return
     if ((item.operation.rows ?? 0) + item.answer.rows < rowsMax || !item.answer.inRows) return
     this.#release()
-    item.withheld = this.#packets.sequence
+    const { ledger } = this.#session
+    const meta = this.#session.meta({ gateway: true })
+    const cancel = ledger.begin('db.cancel', [meta], { parent: item.operation.number })
+    item.withheld = { sequence: this.#packets.sequence, cancel }
     this.#session.step({ type: 'cancel' })
   }
 
@@ -171,7 +174,7 @@ export class Replies {
     if (!more) this.#become(item)
     this.#session.learn(ok)
     if (item.withheld !== undefined) {
-      if (!more) this.#endWithheld(item)
+      if (!more) this.#endWithheld(item, item.withheld)
     } else if (!more) this.#end(item, result, payload)
     else {
       this.#session.ledger.tell(operation, result)
@@ -193,7 +196,7 @@ export class Replies {
     }
     if (effect?.type === 'prepared') this.#session.statements.fail(effect.prepared)
     if (item.withheld !== undefined) {
-      this.#endWithheld(item)
+      this.#endWithheld(item, item.withheld)
       return
     }
     const rows = answer.rows === 0 ? {} : { rows: answer.rows, bytes: answer.bytes }
@@ -212,16 +215,18 @@ export class Replies {
   }
 
   /** However the target ended it, to the client it ends with the limit. */
-  #endWithheld(item: Expectation): void {
+  #endWithheld(item: Expectation, { sequence, cancel }: NonNullable<Expectation['withheld']>): void {
     const { ledger, options } = this.#session
     const rowsMax = options.rowsMax ?? 0
     const reason = REASONS.rows(rowsMax)
     const record = this.#session.recordName(item.operation.number)
     const rows = rowsMax - (item.operation.rows ?? 0)
     ledger.add(item.operation, { outcome: 'error', code: '1317', rows, message: reason.what })
+    ledger.add(cancel, { outcome: 'ok' })
+    ledger.finish(cancel)
     ledger.finish(item.operation)
     this.#session.step({ type: 'hold' })
-    this.#session.send('client', encodePacket(item.withheld ?? 1, encodeRefusal({ ...reason, record })))
+    this.#session.send('client', encodePacket(sequence, encodeRefusal({ ...reason, record })))
   }
 
   /**

@@ -185,9 +185,10 @@ export class Requests {
     const { options, statements } = this.#session
     const thread = command.type === 'process-kill' ? command.thread : undefined
     if (thread !== undefined && options.findThread(thread) === undefined) return REASONS.kill
-    if (concerns.kill === 'unclear') return REASONS.kill
-    if (concerns.kill !== undefined && options.findThread(concerns.kill.thread) === undefined)
+    const { kill } = concerns
+    if (kill === 'unclear' || (kill !== undefined && options.findThread(kill.thread) === undefined)) {
       return REASONS.kill
+    }
     if (command.type !== 'execute') return undefined
     const prepared = statements.find(command.statement)
     if (prepared === 'refused') return REASONS.lastPrepared

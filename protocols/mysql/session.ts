@@ -72,7 +72,7 @@ export class Expectation {
   files: readonly string[] = []
   file: Payload | undefined
   /** The row limit is passed: nothing more reaches the client but an error with this sequence id. */
-  withheld: number | undefined
+  withheld: { readonly sequence: number; readonly cancel: Operation } | undefined
 
   constructor(answer: Answer, operation: Operation, sequence: number) {
     this.answer = answer

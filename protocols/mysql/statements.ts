@@ -100,8 +100,6 @@ export class Statements {
     if (prepared.assumed && prepared.params !== params) {
       throw new ProtocolError(`a statement of ${params} parameters where its text shows ${prepared.params}`)
     }
-    const before = this.#byId.get(id)
-    if (before !== undefined) this.#drop(before)
     prepared.id = id
     prepared.params = params
     this.#byId.set(id, prepared)

@@ -123,6 +123,16 @@ describe('a refused statement', () => {
     expect(done.at(-1)).toMatchObject({ step: 'close', why: 'target' })
   })
 
+  test('is judged and forwarded as it was, whatever its owner does with the chunk meanwhile', () => {
+    const { machine, ledger } = begin(judged)
+    const chunk = query('select 1')
+    ledger.take(machine.receive('client', chunk))
+    chunk.fill(0xee)
+    ledger.take(machine.verdict({ allow: true }))
+    expect(sent(ledger.done, 'target')).toBe(hex(query('select 1')))
+    expect(events(ledger.done, 'begin')).toMatchObject([{ sql: 'select 1' }])
+  })
+
   test('while a verdict is awaited the client waits, and the target goes on', () => {
     const { machine, ledger } = begin(judged)
     const feed = (bytes: Uint8Array) => ledger.take(machine.receive('client', bytes))
@@ -353,7 +363,9 @@ describe('the limit of rows', () => {
     ])
     expect(done.slice(4)).toMatchObject([
       { to: 'client', hex: hex(join(...many.slice(0, 5))) },
+      { event: 'begin', op: 3, act: 'db.cancel', parent: 1, meta: { gateway: true } },
       { step: 'cancel' },
+      { event: 'end', op: 3, outcome: 'ok' },
       { event: 'end', op: 1, outcome: 'error', code: '1317', rows: 2, msg: 'more than 2 rows' },
       { step: 'hold' },
       { to: 'client', hex: expect.stringContaining(hex(LIMIT).slice(8)) },
@@ -361,7 +373,16 @@ describe('the limit of rows', () => {
       { step: 'hold' },
       { to: 'client' },
     ])
-    expect(done[8]?.hex?.slice(6, 8)).toBe('06')
+    expect(done[10]?.hex?.slice(6, 8)).toBe('06')
+  })
+
+  test('counts the rows of all results, and only rows', () => {
+    const two = [...rows(1, ['1'], 2 | 8), ...rows(6, ['2'])]
+    const { done } = play(relayOptions({ rowsMax: 1 }), [client(query('select 1; select 2')), target(...two)])
+    // The second result's definitions have passed, and its row has not.
+    expect(sent(done, 'client')).toContain(hex(join(...two.slice(0, 8))))
+    expect(sent(done, 'client')).not.toContain(hex(join(...two.slice(0, 9))))
+    expect(events(done, 'end').at(-1)).toMatchObject({ op: 1, outcome: 'error', code: '1317', rows: 1 })
   })
 
   test('is no limit for as many rows as it says', () => {
@@ -437,6 +458,19 @@ describe('LOAD DATA LOCAL', () => {
     expect(done.at(-1)).toMatchObject({ step: 'close', message: 'commands were sent ahead of a file' })
   })
 
+  test('with half a command sent ahead of the file is left', () => {
+    const { done } = play(options, [
+      client(query(LOAD), query('select 1').subarray(0, 3)),
+      target(asked),
+      client(packet(2)),
+    ])
+    expect(done.at(-1)).toMatchObject({
+      step: 'close',
+      why: 'client',
+      message: expect.stringContaining('half a command'),
+    })
+  })
+
   test('a file of another count of packets is left', () => {
     const { done } = play(options, [client(query(LOAD)), target(asked), client(packet(0, '1,2\n'))])
     expect(done.at(-1)).toMatchObject({ step: 'close', why: 'client' })
@@ -506,12 +540,34 @@ describe('COM_CHANGE_USER (T-MY-12)', () => {
     ledger.take(machine.receive('target', join(...rows(1, ['1']))))
     expect(sent(ledger.done, 'client')).toBe(hex(join(...rows(1, ['1']), asks)))
     ledger.take(machine.receive('client', join(proof('right'), query('select 2'))))
-    ledger.take(machine.receive('target', ok(1)))
+    ledger.take(machine.receive('client', query('select 3')))
+    ledger.take(machine.receive('target', packet(1, 0xfe, 'mysql_native_password\0', SCRAMBLE, 0)))
+    expect(events(ledger.done, 'begin')).toHaveLength(2)
+    ledger.take(machine.receive('target', ok(3)))
     expect(events(ledger.done, 'begin').map(({ sql, cmd }) => sql ?? cmd)).toEqual([
       'select 1',
       'COM_CHANGE_USER alice~shop other',
       'select 2',
+      'select 3',
     ])
+  })
+
+  test('leaves no prepared statement, and forgets how texts were read', () => {
+    const { done } = play(relayOptions({ judge: true }), [
+      client(prepare('select 1'), query('set names gbk')),
+      target(...prepared(5, 0, 1), ok(1)),
+      client(change('alice~shop')),
+      client(proof('right')),
+      target(ok(1)),
+      client(query('select 2'), execute(5)),
+    ])
+    expect(done.filter(({ step }) => step === 'judge').map((one) => one['dependable'])).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ])
+    expect(events(done, 'begin').at(-1)).toMatchObject({ meta: { unknown: 'statement', name: '5' } })
   })
 
   test('that the target refuses ends the connection, with its number', () => {

@@ -40,6 +40,18 @@ describe('a prepared statement', () => {
     expect(done[0]).toMatchObject({ act: 'db.prepare', sql: 'select ?' })
   })
 
+  test('may come without its definitions, where that was agreed on', () => {
+    const flags = FLAG.OPTIONAL_RESULTSET_METADATA
+    const { done } = play(relayOptions({}, { flags }), [
+      client(prepare('select ?'), query('do 1')),
+      target(packet(1, 0, u32(5), 1, 0, 1, 0, 0, 0, 0, 0), eof(2), eof(3), ok(1)),
+    ])
+    expect(events(done, 'end')).toMatchObject([
+      { op: 1, outcome: 'ok' },
+      { op: 2, outcome: 'ok' },
+    ])
+  })
+
   test('is executed with its text and its parameters, whose types hold until others are sent', () => {
     const { done } = play(relayOptions(), [
       client(prepare('select ?')),

@@ -5,11 +5,13 @@ import type { Conversation, TlsFacts, Want } from '../../../protocols/conversati
 import {
   accept,
   type Credential,
+  cancel,
   connect,
   type Greeting,
   type Login,
   type Method,
   makeVerifier,
+  QUIT,
   type Question,
   type Ready,
   type RelayOptions,
@@ -171,6 +173,18 @@ async function dialTarget(server: Server, setting: Setting, login: Login | undef
   return { line, ready }
 }
 
+async function stopTarget(server: Server, threadId: number): Promise<void> {
+  const line = new Line(dial(server.port, '127.0.0.1'))
+  const options = { tls: 'off', credential: CREDENTIAL, attributes: [], random } as const
+  const failure = await line.run(
+    cancel(options, threadId),
+    () => Promise.reject(new Error('no TLS here')),
+    () => undefined,
+  )
+  line.socket.end()
+  if (failure !== undefined) throw new Error(failure.message)
+}
+
 function secure(socket: Socket, server: Server): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const secured = tlsConnect({ socket, ca: server.certificate, servername: 'localhost' }, () =>
@@ -182,7 +196,7 @@ function secure(socket: Socket, server: Server): Promise<TLSSocket> {
 
 export async function learnGreeting(server: Server, setting: Setting = {}): Promise<Greeting> {
   const { line, ready } = await dialTarget(server, setting, undefined)
-  line.socket.end(Uint8Array.of(1, 0, 0, 0, 1))
+  line.socket.end(QUIT)
   if (ready.type === 'failure') throw new Error(ready.message)
   // It is kept on disk between two runs.
   return JSON.parse(JSON.stringify(ready.greeting)) as Greeting
@@ -243,7 +257,7 @@ async function serve(
     ...setting.options,
   })
   const ledger = new Ledger()
-  const ended = pump(machine, client, target, ledger, refuses)
+  const ended = pump(machine, client, target, ledger, refuses, () => stopTarget(server, ready.threadId))
   sessions.push({ login, ready, ledger, ended })
 }
 
@@ -276,6 +290,7 @@ function pump(
   target: Line,
   ledger: Ledger,
   refuses: (sql: string) => boolean,
+  stop: () => Promise<unknown>,
 ): Promise<void> {
   return new Promise((resolve) => {
     const carryOut = (steps: readonly Step[]): void => {
@@ -285,7 +300,8 @@ function pump(
         else if (step.type === 'judge') {
           const refused = refuses(Buffer.from(step.statement.text).toString())
           carryOut(machine.verdict(refused ? { allow: false, refusal: REFUSAL } : { allow: true }))
-        } else if (step.type === 'close') {
+        } else if (step.type === 'cancel') void stop()
+        else if (step.type === 'close') {
           client.socket.end()
           target.socket.end()
           resolve()

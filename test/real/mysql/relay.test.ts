@@ -262,6 +262,24 @@ describe('mysql2', () => {
       await Promise.all([busy.end(), other.end()])
     }))
 
+  test('gets no more rows than its role allows, and the server stops making them', () =>
+    through({ options: { rowsMax: 100 } }, async (gateway) => {
+      const connection = await open(gateway)
+      // Minutes of rows, if nobody stopped it.
+      await expect(connection.query('select seq from seq_1_to_10000000000')).rejects.toMatchObject({
+        errno: 1317,
+        message: expect.stringContaining('more than 100 rows'),
+      })
+      const [rows] = await connection.query('select 1 as a')
+      expect(rows).toEqual([{ a: 1 }])
+      await connection.end()
+      expect(recorded(await last(gateway)).map(({ act, outcome, rows: n }) => [act, outcome, n])).toEqual([
+        ['db.query', 'error', 100],
+        ['db.cancel', 'ok', undefined],
+        ['db.query', 'ok', 1],
+      ])
+    }))
+
   test('changes its user to itself: the session begins anew', () =>
     through({ options: { readOnly: true } }, async (gateway) => {
       const connection = await open(gateway)
