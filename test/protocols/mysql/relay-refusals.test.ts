@@ -208,9 +208,9 @@ describe('KILL (T-MY-10)', () => {
       hex(join(query('KILL QUERY 4712'), packet(0, 12, u32(4712)), prepare('KILL 4712'))),
     )
     expect(events(done, 'begin')).toMatchObject([
-      { sql: 'kill query 78', meta: { kill: { asked: 78, target: 4712 } } },
-      { cmd: 'COM_PROCESS_KILL 78', meta: { kill: { asked: 78, target: 4712 } } },
-      { sql: 'KILL 78', meta: { kill: { asked: 78, target: 4712 } } },
+      { sql: 'kill query 78', meta: { kill: { given: 78, target: 4712 } } },
+      { cmd: 'COM_PROCESS_KILL 78', meta: { kill: { given: 78, target: 4712 } } },
+      { sql: 'KILL 78', meta: { kill: { given: 78, target: 4712 } } },
     ])
   })
 
@@ -249,6 +249,14 @@ describe('KILL (T-MY-10)', () => {
   ])('%s kills nobody', (sql) => {
     const { done } = play(relayOptions(), [client(query(sql))])
     expect(sent(done, 'target')).toBe(hex(query(sql)))
+  })
+
+  test('of a thread that ends while a verdict is awaited goes to the number it had', () => {
+    const numbers = [4712]
+    const { machine, ledger } = begin(relayOptions({ judge: true, findThread: () => numbers.pop() }))
+    ledger.take(machine.receive('client', packet(0, 12, u32(78))))
+    ledger.take(machine.verdict({ allow: true }))
+    expect(sent(ledger.done, 'target')).toBe(hex(packet(0, 12, u32(4712))))
   })
 
   test("COM_PROCESS_KILL of another's number, or of the target's own, is refused", () => {
@@ -298,10 +306,20 @@ describe('commands that never pass', () => {
     ledger.take(machine.receive('target', join(error(1, 1064, 'near *'), ...rows(1, ['1']))))
     const sha256 = createHash('sha256').update('\x03').update(sql).digest('hex')
     expect(events(ledger.done, 'decision')).toMatchObject([
-      { act: 'db.query', note: { bytes: 70_001, sha256 } },
+      { act: 'db.query', meta: { bytes: 70_001, sha256 } },
     ])
     expect(sent(ledger.done, 'target')).toBe(hex(join(query(SUBSTITUTE), query('select 1'))))
     expect(sent(ledger.done, 'client')).toContain(hex(text('too long to be recorded')))
+  })
+
+  test('the limit counts the bytes of the text', () => {
+    const options = relayOptions({ statementBytesMax: 10 })
+    const { done } = play(options, [
+      client(query('0123456789'), query('0123456789a')),
+      target(ok(1), error(1, 1064, 'near')),
+    ])
+    expect(sent(done, 'target')).toBe(hex(join(query('0123456789'), query(SUBSTITUTE))))
+    expect(events(done, 'decision')).toMatchObject([{ op: 2, sql: '0123456789a' }])
   })
 
   test('a short one that is too long ends the connection', () => {

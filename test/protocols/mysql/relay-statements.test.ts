@@ -253,7 +253,7 @@ describe('values sent ahead (T-MY-09)', () => {
     ledger.take(machine.receive('client', packet(0, 0x1a, u32(5))))
     ledger.take(machine.receive('client', execute(5, ...one(4))))
     expect(events(ledger.done, 'decision')).toMatchObject([
-      { cmd: 'COM_STMT_SEND_LONG_DATA 5', note: { bytes: 70_007 } },
+      { cmd: 'COM_STMT_SEND_LONG_DATA 5', meta: { bytes: 70_007 } },
       { act: 'db.execute', sql: 'do ?' },
     ])
     expect(events(ledger.done, 'begin').at(-1)).toMatchObject({ args: [4] })
