@@ -11,6 +11,8 @@ export interface BookFiles {
   readonly signingKey: string
   readonly vkey: string
   readonly ballast: string
+  /** What passed unrecorded while the store had failed; taken into the book at the next start. */
+  readonly gap: string
 }
 
 export function bookFiles(directory: string): BookFiles {
@@ -24,6 +26,7 @@ export function bookFiles(directory: string): BookFiles {
     signingKey: join(directory, 'book.key'),
     vkey: join(directory, 'book.vkey'),
     ballast: join(directory, 'ballast'),
+    gap: join(directory, 'gap.json'),
   }
 }
 
