@@ -80,10 +80,11 @@ export class Erasure {
       if (row === undefined) return this.#clearLogs()
       this.#work = { seq: row.seq, steps: this.#carryOut(row.seq, JSON.parse(row.scope) as Order) }
     }
-    if (this.#work.steps.next().done === true) {
-      this.#removed = this.#work.seq
-      this.#work = undefined
-    }
+    const { seq, steps } = this.#work
+    // A generator that has thrown calls itself done: what failed is begun anew instead.
+    this.#work = undefined
+    if (steps.next().done === true) this.#removed = seq
+    else this.#work = { seq, steps }
     return 'busy'
   }
 

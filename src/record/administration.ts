@@ -76,7 +76,7 @@ export async function rewrapKeys(
     })
     if (keys.length === 0) break
     const rewrapped = keys.map((row): WrappedKey => {
-      const key = keks.from.unwrap(recorder.origin, row)
+      const key = unwrapped(recorder.origin, row, keks.from)
       const wrapped = keks.to.wrap(recorder.origin, row.sid, key, keks.random)
       key.fill(0)
       return wrapped
@@ -86,6 +86,15 @@ export async function rewrapKeys(
   }
   recorder.gateway.append({ kind: 'admin', act: 'kek.change', sub: act.sub, out: 'ok' }, note(act))
   return count
+}
+
+function unwrapped(origin: string, row: WrappedKey, kek: Kek): Buffer {
+  try {
+    return kek.unwrap(origin, row)
+  } catch (cause) {
+    const message = `the key of session ${row.sid} is wrapped under ${row.kek} and does not unwrap under ${kek.id}`
+    throw new AdministrationError(message, { cause })
+  }
 }
 
 async function carryOut(recorder: Recorder, mark: number): Promise<{ size: number }> {

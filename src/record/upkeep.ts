@@ -6,7 +6,7 @@ import type { BookFiles } from '../book/files.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
 import type { Store } from '../book/store.ts'
-import { removeFileDurably } from '../system/durable.ts'
+import { isDiskFull, removeFileDurably } from '../system/durable.ts'
 import type { BookState, DiskPolicy } from './messages.ts'
 
 export const HEARTBEAT_US = 60_000_000
@@ -36,6 +36,8 @@ export class Upkeep {
   constructor(parts: UpkeepParts) {
     this.#parts = parts
     this.#lastWork = parts.now()
+    // It was used up before the process ended: what used it up may still be there.
+    if (parts.disk.ballastBytes > 0 && !existsSync(parts.files.ballast)) this.#enter('suspended')
   }
 
   get state(): BookState {
@@ -116,7 +118,7 @@ export class Upkeep {
       return true
     } catch (error) {
       if (existsSync(files.ballast)) removeFileDurably(files.ballast)
-      if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return false
+      if (isDiskFull(error)) return false
       throw error
     }
   }

@@ -223,20 +223,25 @@ export function startLocal(
 }
 
 /** The key of a session, out of keys.db as a reader has it. */
-export function openedKey(directory: string, sid: string, com: string): OpenedKey {
+export function openedKey(directory: string, sid: string, com: string, kek = new Kek(KEK_BYTES)): OpenedKey {
   const db = new Sqlite(join(directory, 'keys.db'), { readonly: true })
   try {
     const row = new KeyStore(db).find(sid)
     if (row === undefined) throw new Error(`there is no key of ${sid}`)
-    return new OpenedKey(ORIGIN, sid, new Kek(KEK_BYTES).unwrap(ORIGIN, row), com)
+    return new OpenedKey(ORIGIN, sid, kek.unwrap(ORIGIN, row), com)
   } finally {
     db.close()
   }
 }
 
 /** The plaintext of all payloads that `leaf` names, by type. */
-export function plaintexts(directory: string, leaf: CheckedLeaf, com: string): Record<string, Buffer> {
-  const key = openedKey(directory, leaf.sid ?? '', com)
+export function plaintexts(
+  directory: string,
+  leaf: CheckedLeaf,
+  com: string,
+  kek?: Kek,
+): Record<string, Buffer> {
+  const key = openedKey(directory, leaf.sid ?? '', com, kek)
   const db = new Sqlite(join(directory, 'book.db'), { readonly: true })
   try {
     const texts: Record<string, Buffer> = {}
