@@ -66,12 +66,16 @@ export class RightEdge {
     return this.#size
   }
 
-  append(leaf: Uint8Array): void {
+  /** Adds a leaf's hash; `complete` is told the root of every subtree that is complete now, from the leaf upwards. */
+  append(leaf: Uint8Array, complete?: (height: number, root: Uint8Array) => void): void {
     let node = leaf
+    let height = 0
+    complete?.(height, node)
     for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
       const left = this.#hashes.pop()
       assert(left !== undefined)
       node = nodeHash(left, node)
+      complete?.(++height, node)
     }
     this.#hashes.push(node)
     this.#size++
