@@ -61,6 +61,11 @@ export class ChangeUser {
     return this.#changing === undefined ? 'client' : 'target'
   }
 
+  /** The sequence id that the client awaits. */
+  get sequence(): number {
+    return this.#wire.sequence
+  }
+
   receive(bytes: Uint8Array): Change | undefined {
     if (this.#changing !== undefined) {
       const changed = this.#changing.feed(bytes)

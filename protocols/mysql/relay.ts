@@ -119,7 +119,7 @@ export class MysqlRelay implements Relay {
     if (this.#closed) return
     this.#closed = true
     const { ledger } = this.#session
-    const sequence = this.#replies.interruption
+    const sequence = this.#change?.sequence ?? this.#replies.interruption
     if (!ledger.idle) {
       ledger.abortAll()
       this.#session.step({ type: 'hold' })

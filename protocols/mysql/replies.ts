@@ -29,10 +29,15 @@ export class Replies {
     return this.#farewell
   }
 
-  /** The sequence id of an ERR of ours in the middle of an answer; undefined inside a packet. */
+  /** The sequence id that the client awaits, for an ERR of ours; undefined where it could not read one. */
   get interruption(): number | undefined {
-    if (this.#packets.begun) return undefined
-    return this.#current === undefined ? 1 : this.#packets.next
+    const { queue, upload } = this.#session
+    const item = this.#current ?? queue[0]
+    if (!(item instanceof Expectation) || item.ours) return 1
+    if (item.refusal !== undefined) return item.refusal.sequence
+    if (item.withheld !== undefined) return item.withheld.sequence
+    if (upload !== undefined || this.#packets.begun) return undefined
+    return item === this.#current ? this.#packets.next : item.sequence
   }
 
   receive(chunk: Uint8Array): void {

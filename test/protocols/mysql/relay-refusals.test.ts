@@ -603,6 +603,53 @@ describe('COM_CHANGE_USER (T-MY-12)', () => {
   })
 })
 
+describe('an end in the middle is told in the count of packets that the client awaits', () => {
+  const ENDED = { cause: 'ended', what: 'ended', why: '', next: '', record: '' } as const
+  const guarded = relayOptions({ readOnly: true })
+  const files = relayOptions({ localFiles: true })
+  const load = query("load data local infile 'f' into table t")
+  const chosen = packet(0, 0x11, 'alice~shop\0', 0, '\0')
+
+  test.each([
+    ['before any answer', relayOptions(), [client(query('select 1'))], 1],
+    [
+      'between two rows',
+      relayOptions(),
+      [client(query('select 1')), target(...rows(1, ['1', '2']).slice(0, 4))],
+      5,
+    ],
+    [
+      'inside a row',
+      relayOptions(),
+      [client(query('select 1')), target(join(...rows(1, ['1', '2'])).subarray(0, 43))],
+      undefined,
+    ],
+    ['behind our guard', guarded, [client(query('select 1')), target(packet(1).subarray(0, 2))], 1],
+    ['at a refusal', judged, [client(query('delete')), target(error(1, 1064, 'x').subarray(0, 9))], 1],
+    [
+      'behind the limit of rows',
+      relayOptions({ rowsMax: 1 }),
+      [client(query('s')), target(...rows(1, ['1', '2']).slice(0, 5))],
+      5,
+    ],
+    ['in a file', files, [client(load), target(packet(1, 0xfb, 'f')), client(packet(2, 'half'))], undefined],
+    ['in a change of user', relayOptions(), [client(chosen)], 2],
+  ] as const)('%s', (_, options, parts, sequence) => {
+    const { machine, ledger } = begin(options)
+    for (const { from, bytes } of parts) {
+      for (const step of ledger.take(machine.receive(from, bytes))) {
+        if (step.type === 'judge') ledger.take(machine.verdict({ allow: false, refusal: REFUSAL }))
+      }
+    }
+    const before = ledger.bytes('client').length
+    ledger.take(machine.stop(ENDED))
+    const told = ledger.bytes('client').subarray(before)
+    expect(hex(told)).toBe(
+      sequence === undefined ? '' : hex(packet(sequence, 0xff, 0x1d, 0x04, '#08S01ended')),
+    )
+  })
+})
+
 describe('a hostile target', () => {
   test.each([
     ['speaks unasked', [ok(1)], 'unasked'],
