@@ -35,6 +35,7 @@ import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
 
 const SWEEP_MS = 1000
+const REMIND_MS = 60_000
 /** Hours and expiries of grants are looked at this often. */
 const RENEW_EVERY_SWEEPS = 10
 const DRAIN_LOOK_MS = 50
@@ -79,6 +80,7 @@ export class App {
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
+  #reminder: Disposable | undefined
   /** By the steady clock. */
   #stopBy = Number.POSITIVE_INFINITY
   #stopped: Promise<void> | undefined
@@ -335,9 +337,13 @@ export class App {
     return this.reload(await this.#options.read())
   }
 
-  /** Running sessions are told and end; whoever started us ends the process. */
+  /** Running sessions are told and end, and whoever started us ends the process; or all goes on, and the log says so. */
   fail(error: Error): void {
     this.#options.log.recordingSuspended({ why: 'store', error })
+    if (this.#recorder.failure === undefined) {
+      this.#remindOfGap(error)
+      return
+    }
     this.#gate.drain()
     for (const connection of this.#gate.parts.live.list()) {
       connection.end({ why: 'stop', message: 'the book cannot be written' })
@@ -345,8 +351,16 @@ export class App {
     this.#options.onFailure(error)
   }
 
+  #remindOfGap(error: Error): void {
+    this.#reminder = this.#gate.parts.clock.after(REMIND_MS, () => {
+      this.#options.log.passingUnrecorded({ operations: this.#recorder.gaps.total, error })
+      this.#remindOfGap(error)
+    })
+  }
+
   async #closeDoors(): Promise<void> {
     this.#sweep?.[Symbol.dispose]()
+    this.#reminder?.[Symbol.dispose]()
     for (const { listener } of this.#listeners) {
       listener.close()
       if (listener instanceof Listener) listener.cut()

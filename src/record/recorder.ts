@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { bookFiles } from '../book/files.ts'
 import { type JournalDisk, JournalMarks, JournalRing } from '../book/journal.ts'
-import type { Kek } from '../book/keys.ts'
+import type { Kek, WrappedKey } from '../book/keys.ts'
 import { DataKey, type Random } from '../book/payload.ts'
 import { PlacedFile } from '../system/durable.ts'
 import type { Schedule } from '../system/schedule.ts'
@@ -25,6 +25,8 @@ const SID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 const SID_CHARACTERS = 16
 
 export interface RecorderOptions extends ThreadOptions {
+  /** When the book fails, let work go on unrecorded: the operator's choice, and the gap is recorded. */
+  readonly goOn?: boolean
   readonly kek: Kek
   /** Compressing a payload shows something about its text through its length; it can be switched off. */
   readonly compress: boolean
@@ -89,6 +91,7 @@ export class Recorder {
       disk: this.#disk,
       schedule: parts.schedule,
       onFailure: (error) => this.#fail(error),
+      goOn: options.goOn ?? false,
     })
     const { gap: path, ballast } = bookFiles(options.directory)
     this.gaps = new Gaps({ path, ballast, now: parts.now, schedule: parts.schedule })
@@ -96,7 +99,7 @@ export class Recorder {
 
   /** Opens and recovers the book, then opens the gateway's own session. */
   static async start(options: RecorderOptions, parts: RecorderParts): Promise<Recorder> {
-    const { kek: _, compress: __, ...forThread } = options
+    const { kek: _, compress: __, goOn: ___, ...forThread } = options
     const { thread, ready } = await RecorderThread.start(forThread)
     const recorder = new Recorder(options, parts, thread, ready)
     thread.listen({
@@ -126,8 +129,9 @@ export class Recorder {
     return this.#failure === undefined ? this.#state : 'failed'
   }
 
+  /** Why nothing is let in any more; undefined too where work goes on without the book. */
   get failure(): Error | undefined {
-    return this.#failure
+    return this.#options.goOn === true ? undefined : this.#failure
   }
 
   isOpen(sid: string): boolean {
@@ -142,7 +146,7 @@ export class Recorder {
     const key = new DataKey(this.origin, sid, this.#parts.random)
     const wrapped = key.wrap((bytes) => this.#options.kek.wrap(this.origin, sid, bytes, this.#parts.random))
     try {
-      await this.#thread.ask({ type: 'keys', keys: [wrapped] })
+      if (!this.#log.isLeftOpen) await this.#keep(wrapped)
       if (this.#stopping) throw new RecorderClosedError('the gateway is stopping')
       return this.#begin(start, key)
     } catch (error) {
@@ -151,8 +155,17 @@ export class Recorder {
     }
   }
 
+  /** A thread that dies meanwhile takes the key with it: then there is no record either that needs it. */
+  async #keep(wrapped: WrappedKey): Promise<void> {
+    try {
+      await this.#thread.ask({ type: 'keys', keys: [wrapped] })
+    } catch (error) {
+      if (!this.#log.isLeftOpen) throw error
+    }
+  }
+
   #refuseWhenClosed(): void {
-    if (this.#failure !== undefined) {
+    if (this.failure !== undefined) {
       throw new RecorderClosedError('the book cannot be written', { cause: this.#failure })
     }
     if (this.#stopping) throw new RecorderClosedError('the gateway is stopping')
@@ -167,6 +180,7 @@ export class Recorder {
       compress: this.#options.compress,
       onClosed: (closed) => this.#open.delete(closed.sid),
       onFilling: (filling) => this.#cutLater(filling),
+      onUnrecorded: () => this.gaps.count(start.target ?? ''),
     })
     const { act, sub, target: tgt, who } = start
     const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
@@ -197,7 +211,7 @@ export class Recorder {
 
   /** Whether the book is behind: whoever reads requests stops reading until `relieved` resolves. */
   get congested(): boolean {
-    return this.#log.backlog > Math.min(BACKLOG_HIGH, this.#disk.size / 4)
+    return this.#failure === undefined && this.#log.backlog > Math.min(BACKLOG_HIGH, this.#disk.size / 4)
   }
 
   relieved(): Promise<void> {
