@@ -110,6 +110,7 @@ describe('whatever a peer sends, it gets no further than a ProtocolError', () =>
       const model = new ModelServer()
       const client = new Client(r)
       for (let turn = 0; turn < 30 && room.closed === undefined; turn++) {
+        if (r.chance(0.3)) room.cancel()
         const from: Side = r.chance(0.5) ? 'client' : 'target'
         if (from === 'client') {
           room.give('client', r.chance(0.1) ? mutate(r, client.next()) : client.next())
@@ -146,6 +147,7 @@ class Room {
   readonly relay: PostgresRelay
   readonly events: RelayEvent[] = []
   closed: CloseReason | undefined
+  #cancels = 0
   readonly #random: Random
   readonly #out: Record<Side, Uint8Array[]> = { client: [], target: [] }
 
@@ -159,6 +161,13 @@ class Room {
       this.#carryOut(this.relay.receive(from, chunk))
       chunk.fill(0xee)
     }
+  }
+
+  /** Carries out what was asked for, at some later time. */
+  cancel(): void {
+    if (this.#cancels === 0) return
+    this.#cancels--
+    this.#carryOut(this.relay.cancelled(this.#random.chance(0.9) ? 'ok' : 'error'))
   }
 
   take(to: Side): Uint8Array {
@@ -179,7 +188,8 @@ class Room {
         this.#carryOut(
           this.relay.verdict(this.#random.chance(0.8) ? { allow: true } : { allow: false, refusal }),
         )
-      } else if (step.type === 'close') this.closed = step.reason
+      } else if (step.type === 'cancel') this.#cancels++
+      else if (step.type === 'close') this.closed = step.reason
     }
   }
 }
