@@ -177,8 +177,8 @@ export class Answers {
   }
 
   #bound(head: Expectation): void {
-    if (head.portal === undefined) throw new ProtocolError('the server bound what it was to refuse')
-    head.portal.bound = true
+    if (head.refusal !== undefined) throw new ProtocolError('the server bound what it was to refuse')
+    if (head.portal !== undefined) head.portal.bound = true
     this.#settle(head)
   }
 
@@ -221,7 +221,8 @@ export class Answers {
       D: `Your role allows ${max} rows of one statement; the rest was withheld.`,
       H: `Narrow the query, or ask for another role.\nRecord ${this.#session.recordName(number)}.`,
     })
-    head.withheld = { error, told: false, cancel: ledger.begin('db.cancel', [meta], { parent: number }) }
+    head.withheld = { error, told: false }
+    this.#session.cancels.push(ledger.begin('db.cancel', [meta], { parent: number }))
     flow.step({ type: 'cancel' })
   }
 
@@ -258,7 +259,6 @@ export class Answers {
     const { ledger } = this.#session
     this.#session.endCopies(head)
     if (head.operation !== undefined) ledger.finish(head.operation)
-    if (head.withheld !== undefined) ledger.end(head.withheld.cancel, 'ok')
   }
 
   /**

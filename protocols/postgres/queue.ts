@@ -40,7 +40,6 @@ export interface Withheld {
   readonly error: Uint8Array
   /** The client has got it. */
   told: boolean
-  readonly cancel: Operation
 }
 
 /** Bytes of one direction. */

@@ -71,7 +71,7 @@ export class Requests {
     this.#go()
   }
 
-  /** The server has answered something: perhaps what was waited for. */
+  /** Something has come: perhaps what was waited for. */
   resume(): void {
     const waiting = this.#waiting
     if (waiting?.for !== 'answer') return
@@ -113,7 +113,7 @@ export class Requests {
   #take(message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
     const wait = DURING_COPY.has(message.type)
       ? undefined
-      : (this.#waitForCopy(message.type) ?? this.#wait(message))
+      : (this.#waitFirst(message.type) ?? this.#wait(message))
     if (wait === undefined) {
       this.#forward(message, bytes, start, end)
       return
@@ -129,13 +129,14 @@ export class Requests {
     if (wait === 'verdict') this.#judge(again)
   }
 
-  /** Whether it must first be known how a COPY before this has ended. */
-  #waitForCopy(type: string): Waiting['for'] | undefined {
+  /** Whether it must first be known how a COPY before this has ended, or that a cancel does not hit this. */
+  #waitFirst(type: string): Waiting['for'] | undefined {
     if (this.#session.takesCopyData())
       throw new ProtocolError(`unexpected message during COPY from stdin: ${type}`)
     if (this.#session.doubt === 'sync')
       throw new ProtocolError(`a Sync must follow failed COPY data, not ${type}`)
-    return this.#session.copyHost?.blurred === true || this.#session.doubt === 'ready' ? 'answer' : undefined
+    const { copyHost, doubt, cancels } = this.#session
+    return copyHost?.blurred === true || doubt === 'ready' || cancels.length > 0 ? 'answer' : undefined
   }
 
   #wait(message: FrontendMessage): Waiting['for'] | 'refuse' | undefined {
@@ -190,7 +191,8 @@ export class Requests {
       throw new TypeError(`${type} is nothing to be refused`)
     }
     const unnamed = type === 'parse' && message.name.length === 0
-    this.#replace(unnamed ? 'unnamed parse' : type, this.#refusedPayloads(message), error, rule)
+    const portal = type === 'bind' ? message.portal : undefined
+    this.#replace(unnamed ? 'unnamed parse' : type, this.#refusedPayloads(message), error, rule, portal)
   }
 
   #refusedPayloads(message: FrontendMessage): Payload[] {
@@ -215,6 +217,7 @@ export class Requests {
     payloads: readonly Payload[],
     error: (record: string) => Uint8Array,
     rule?: string,
+    portal?: Uint8Array,
   ): void {
     const session = this.#session
     const substitute = substituteFor(refused, session.options.unguessable)
@@ -229,7 +232,7 @@ export class Requests {
       session.ledger.begin(substitute.act, own, { parent: decision }),
     )
     item.refusal = error(session.recordName(decision))
-    announceSubstitute(session, item, refused)
+    announceSubstitute(session, item, refused, portal)
     session.flow.insert('target', substitute.bytes)
   }
 
@@ -243,8 +246,8 @@ export class Requests {
   /** Refused and not truncated; what it was stays provable by its hash. */
   #dropOversized(bytes: Uint8Array, start: number, end: number): void {
     if (this.#cutter.first) {
-      if (this.#waitForCopy('an oversized message') !== undefined) {
-        throw new ProtocolError('an oversized message behind COPY data that is not answered yet')
+      if (this.#waitFirst('an oversized message') !== undefined) {
+        throw new ProtocolError('an oversized message where the client has to wait')
       }
       this.#oversized = createHash('sha256')
     }

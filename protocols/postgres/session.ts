@@ -4,7 +4,7 @@ import type { TransactionStatus } from './backend.ts'
 import type { Ready } from './connect.ts'
 import { Flow } from './flow.ts'
 import { Names } from './names.ts'
-import { json, Ledger } from './operations.ts'
+import { json, Ledger, type Operation } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
 import { changedBy, type Portal, type Statement, settleChanges } from './statements.ts'
 
@@ -65,6 +65,8 @@ export class Session {
    * `sync`: it has to send a Sync first, as every client does.
    */
   doubt: 'ready' | 'sync' | undefined
+  /** Cancels of our own that are on their way; statements wait for them, lest they hit the wrong one. */
+  readonly cancels: Operation[] = []
   encoding: string
 
   #transaction: TransactionStatus = 'I'
