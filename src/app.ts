@@ -259,7 +259,6 @@ export class App {
 
   async #listen(name: string, config: ListenerConfig): Promise<void> {
     const opened = config.type === 'metrics' ? await this.#monitor(config) : await this.#admit(name, config)
-    if (opened === undefined) return
     const at = { name, type: config.type, host: config.address.host, port: opened.port }
     this.#listeners.push({ at, listener: opened, config })
     this.#options.log.listening({ listener: name, address: `${at.host}:${at.port}` })
@@ -274,9 +273,8 @@ export class App {
     })
   }
 
-  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> | undefined {
+  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> {
     const serve = this.#serverOf(config)
-    if (serve === undefined) return undefined
     const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
     const onFault = (error: unknown): void => {
       const isPeers = error instanceof ProtocolError || error instanceof HangUpError
@@ -286,16 +284,14 @@ export class App {
     return Listener.open(options, { onConnection: serve, onFault })
   }
 
-  #serverOf(
-    config: Exclude<ListenerConfig, { type: 'metrics' }>,
-  ): ((accepted: Accepted) => Promise<void>) | undefined {
+  #serverOf(config: Exclude<ListenerConfig, { type: 'metrics' }>): (accepted: Accepted) => Promise<void> {
     switch (config.type) {
       case 'postgres':
         return (accepted) => servePostgres(this.#gate, config, accepted)
       case 'mysql':
         return (accepted) => serveMysql(this.#gate, config, accepted)
       case 'ssh':
-        return undefined
+        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
     }
   }
 
