@@ -12,6 +12,7 @@ import type { Expectation, Withheld } from './queue.ts'
 import { encodeError } from './refusal.ts'
 import { countOf, resultOf, tagOf } from './results.ts'
 import type { Session } from './session.ts'
+import { changedBy } from './statements.ts'
 
 /** Of these only the header matters, and they may be long. */
 const STREAMED: ReadonlySet<number> = new Set(Array.from('ADNTVd', (tag) => tag.charCodeAt(0)))
@@ -238,11 +239,13 @@ export class Answers {
     const rows = kind === 's' ? operation.rows : head.withheld === undefined ? countOf(tag) : undefined
     endCopy(this.#session, head, 'ok', rows === undefined ? {} : { rows })
     head.answered = true
-    session.ledger.add(operation, {
+    const result = {
       outcome: 'ok',
       ...(kind === 's' ? { suspended: true } : { tag }),
       ...(rows === undefined ? {} : { rows }),
-    })
+    } as const
+    // What such a tag says of names must be known for each.
+    session.ledger.add(operation, result, changedBy(tag) !== undefined)
     session.flow.hold()
     if (head.kind === 'execute') this.#executed(head)
     if (head.withheld === undefined) this.#pass(bytes, start, end)

@@ -322,6 +322,33 @@ describe('memory is bounded by what came, not by what was announced', () => {
     expect(room.full).toBe(false)
   })
 
+  test('results of one text beyond ten thousand are counted together, but for what they say of names', () => {
+    const many = 10_050
+    const room = relay(relayOptions)
+    const answers = Array.from({ length: many }, (_, i) =>
+      b.complete(i === 10_020 ? 'DEALLOCATE' : 'INSERT 0 1'),
+    )
+    const text = 'insert;'.repeat(many)
+    const { events } = playRelay(room, [client(f.query(text)), target(...answers), target(b.ready())])
+    const end = events.at(-1)
+    if (end?.type !== 'end') throw new Error('no end')
+    const res: unknown[] = JSON.parse(Buffer.from(end.payloads?.[0]?.body ?? []).toString())
+    expect(end.rows).toBe(many - 1)
+    expect(res).toHaveLength(10_003)
+    expect(res.slice(10_000)).toEqual([
+      { outcome: 'ok', count: 20, rows: 20 },
+      { outcome: 'ok', tag: 'DEALLOCATE' },
+      { outcome: 'ok', count: 29, rows: 29 },
+    ])
+  })
+
+  test('ends of COPY data that nobody asked for are so many and no more', () => {
+    const room = relay(relayOptions)
+    const ends = Array.from({ length: 1001 }, () => f.copyDone)
+    const { closed } = playRelay(room, [client(f.query('select 1'), ...ends)])
+    expect(closed).toEqual({ why: 'client', message: 'more than 1000 COPYs in one statement' })
+  })
+
   test('texts of prepared statements beyond 64 MiB are named by the operation that prepared them', () => {
     const room = relay({ ...relayOptions, statementBytesMax: 32 << 20 })
     const text = (letter: string) => letter.repeat((20 << 20) + 1)
