@@ -16,6 +16,7 @@ import { type Line, Lines } from '../read/lines.ts'
 import { Unsealer } from '../read/unseal.ts'
 import { readKek } from '../recording.ts'
 import { createLog } from '../system/log.ts'
+import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
@@ -59,7 +60,7 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const file = writeDemo(data, { shop, targetPort: server.port, port, user: 'alice', password })
   const read = () => configOrFail(file)
   const loaded = await read()
-  const log = createLog('warn', io.stderr)
+  const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
   const failed = Promise.withResolvers<number>()
   const app = await App.start({
     loaded,
