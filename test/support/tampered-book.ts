@@ -22,6 +22,7 @@ export class TamperedBook {
     this.#sample = sample
     this.file = file
     this.db = new Database(file)
+    this.db.pragma('synchronous = OFF')
     this.dropTriggers()
   }
 

@@ -319,6 +319,17 @@ describe('signatures', () => {
     })
   })
 
+  test('25 a change to a key of another name is no change, though both have signed it', () => {
+    const book = tamper()
+    const builder = book.reopen()
+    const other = testSigner('another', 'gw2.example/book')
+    const current = sample.signers.slice(-1)
+    builder.commit([{ kind: 'key.next', next: formatVkey(other.vkey) }], [], true, [...current, other])
+    builder.db.close()
+    const { exit, codes } = book.check()
+    expect({ exit, codes }).toEqual({ exit: 4, codes: ['epoch'] })
+  })
+
   test('27 the holder of the key cuts off the last outcome', () => {
     const book = tamper()
     book.write(book.leaves().slice(0, -1))
