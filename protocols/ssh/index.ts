@@ -8,8 +8,12 @@ export {
   checkCertificate,
 } from './certificates.ts'
 export { type ConnectionOptions, SshConnection } from './connection.ts'
+export { HostConnection, HostError, readHostKey } from './host.ts'
 export { type HostKey, hostKey, parsePrivateKey, publicBlob } from './host-keys.ts'
+export type { HostCredential, HostOptions, LegacyAlgorithms } from './host-options.ts'
+export { type HostPin, parseHostPin, parseKnownHosts } from './host-pins.ts'
 export { fingerprint, type PublicKey, parseKeyLine, parsePublicKey, type Touch } from './keys.ts'
+export { PlaybackFilter, TERMINAL_RESET } from './playback.ts'
 export type { RelayOptions } from './relay.ts'
 export type {
   Destination,

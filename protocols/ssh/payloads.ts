@@ -26,13 +26,12 @@ export function meta(facts: Json): Payload {
   return { type: 'meta', body: encodeText(JSON.stringify(facts)) }
 }
 
-/** Names that a client chose are values here, never keys. */
+/** What a program was set up with. Names that a client chose are values here, never keys. */
 export function surroundings(
   terminal: Terminal | undefined,
   variables: readonly Variable[],
   agent: boolean,
-): readonly Payload[] {
-  if (terminal === undefined && variables.length === 0 && !agent) return []
+): { readonly [name: string]: Json } {
   const facts: Record<string, Json> = {}
   if (terminal !== undefined) {
     facts['terminal'] = { term: terminal.term, columns: terminal.columns, rows: terminal.rows }
@@ -41,7 +40,7 @@ export function surroundings(
     facts['env'] = variables.map(({ name, value }) => ({ name, value: decodeLossy(value) }))
   }
   if (agent) facts['agent'] = true
-  return [args(facts)]
+  return facts
 }
 
 /** A place that somebody connects to or listens at, whichever message names it. */

@@ -84,6 +84,7 @@ export class Relay {
         return
       case 'close':
         this.#at(event.channel)?.close()
+        if (this.#sessions.get(event.channel)?.over) this.#sessions.delete(event.channel)
         return
       case 'opened':
         this.#opened(event.channel)

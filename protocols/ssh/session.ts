@@ -2,20 +2,22 @@
  * One session channel (RFC 4254, section 6): what the person sets up, the program they ask for, the policy's
  * word on it, and the program's life at the host. The host hears of it all at once, with the program.
  */
-import type { Act, OutcomeFacts } from '../events.ts'
+import { decodeLossy } from '../bytes.ts'
+import type { Act, OutcomeFacts, Payload } from '../events.ts'
 import type { Refusal, Verdict } from '../relay.ts'
 import type { Stream, Ticket } from './channel.ts'
 import type { Channels } from './channels.ts'
 import type { Operations } from './operations.ts'
-import { command, surroundings } from './payloads.ts'
+import { args, command, surroundings } from './payloads.ts'
 import { REFUSED_STATUS, refusalText } from './refusal.ts'
-import type { ChannelRequest, Ending } from './requests.ts'
+import type { ChannelRequest, Ending, TerminalSize } from './requests.ts'
 import type { HostCommand, Program, ProgramEvent, Steps, Terminal, Variable } from './steps.ts'
 import type { Tap, TapPorts } from './tap.ts'
 
 const VARIABLES_MAX = 64
 const VARIABLES_BYTES_MAX = 32 * 1024
-const TERM_LENGTH_MAX = 256
+/** Names of terminals are of terminfo. */
+const TERM = /^[\x21-\x7e]{0,256}$/
 const MODES_LENGTH_MAX = 4096
 
 /** What a session needs of the connection around it. */
@@ -37,12 +39,15 @@ export interface SessionParts {
 /** What came before the program ran, in order and bounded by the window. */
 type Early = { readonly type: 'data'; readonly bytes: Uint8Array } | { readonly type: 'eof' }
 
+/** The host's end may outlive the program's: see `#hosted`. */
 type State = 'waiting' | 'judged' | 'starting' | 'running' | 'ended'
 
 export class Session {
   readonly #id: number
   readonly #parts: SessionParts
   #state: State = 'waiting'
+  /** Whether the host has been told of this channel and has not closed it. */
+  #hosted = false
   #terminal: Terminal | undefined
   #variables: Variable[] = []
   #variablesBytes = 0
@@ -99,9 +104,13 @@ export class Session {
 
   /** The person has closed the channel; what becomes of the program is still recorded. */
   close(): void {
-    if (this.#state === 'starting' || this.#state === 'running')
-      this.#host({ type: 'close', channel: this.#id })
+    if (this.#hosted) this.#host({ type: 'close', channel: this.#id })
     else this.#state = 'ended'
+  }
+
+  /** Nothing further can happen here. */
+  get over(): boolean {
+    return this.#state === 'ended' && !this.#hosted
   }
 
   // From the policy.
@@ -135,6 +144,7 @@ export class Session {
         this.#parts.channels.flow(this.#id)
         return
       case 'refused':
+        this.#hosted = false
         this.#finish({ outcome: 'error', code: 'refused' })
         this.#parts.steps.hold()
         this.#reply(this.#ticket, false)
@@ -150,6 +160,7 @@ export class Session {
         this.#end(event.ending)
         return
       case 'closed':
+        this.#hosted = false
         this.abort()
         this.#parts.steps.hold()
         this.#parts.channels.close(this.#id)
@@ -168,7 +179,7 @@ export class Session {
       case 'pty-req': {
         const { type: _, ...terminal } = request
         if (this.#terminal !== undefined) return false
-        if (terminal.term.length > TERM_LENGTH_MAX || terminal.modes.length > MODES_LENGTH_MAX) return false
+        if (!TERM.test(terminal.term) || terminal.modes.length > MODES_LENGTH_MAX) return false
         this.#terminal = terminal
         return true
       }
@@ -187,10 +198,10 @@ export class Session {
     }
   }
 
-  #resize(size: { columns: number; rows: number; width: number; height: number }): void {
+  #resize({ columns, rows, width, height }: TerminalSize): void {
     if (this.#terminal === undefined) return
-    const { columns, rows, width, height } = size
-    this.#terminal = { ...this.#terminal, columns, rows, width, height }
+    const size = { columns, rows, width, height }
+    this.#terminal = { ...this.#terminal, ...size }
     this.#tap?.resize(size)
     if (this.#tap !== undefined) this.#host({ type: 'resize', channel: this.#id, size })
   }
@@ -209,14 +220,17 @@ export class Session {
 
   #start(asked: Program, rule: string | undefined): void {
     const program = this.#parts.instead(asked)
+    // A subsystem speaks a protocol: a terminal would be in its way, and what is typed into it unrecorded.
+    if (program.type === 'subsystem') this.#terminal = undefined
     const terminal = this.#terminal
     const variables = this.#variables
     this.#op = this.#parts.operations.begin({
       act: ACTS[program.type],
-      payloads: [command(program), ...surroundings(terminal, variables, this.#agent)],
+      payloads: this.#payloads(program, asked),
       rule,
     })
     this.#state = 'starting'
+    this.#hosted = true
     this.#host({ type: 'start', channel: this.#id, program, terminal, variables, agent: this.#agent })
     this.#tap = this.#parts.tap(this.#ports(), program, terminal)
     const early = this.#early
@@ -225,6 +239,14 @@ export class Session {
       if (event.type === 'data') this.data(event.bytes)
       else this.eof()
     }
+  }
+
+  #payloads(program: Program, asked: Program): readonly Payload[] {
+    const facts = {
+      ...surroundings(this.#terminal, this.#variables, this.#agent),
+      ...(asked === program ? {} : { asked: decodeLossy(command(asked).body) }),
+    }
+    return Object.keys(facts).length === 0 ? [command(program)] : [command(program), args(facts)]
   }
 
   #ports(): TapPorts {
@@ -240,8 +262,11 @@ export class Session {
 
   #refuse(program: Program, refusal: Refusal, rule: string | undefined): void {
     const { operations } = this.#parts
-    const payloads = [command(program), ...surroundings(this.#terminal, this.#variables, this.#agent)]
-    const op = operations.decline({ act: ACTS[program.type], payloads, rule })
+    const op = operations.decline({
+      act: ACTS[program.type],
+      payloads: this.#payloads(program, program),
+      rule,
+    })
     this.#state = 'ended'
     this.#early = []
     this.#parts.steps.hold()

@@ -81,7 +81,7 @@ type Opened = OpenFile | OpenDirectory
 
 /** What a response will mean. */
 type Pending =
-  | { readonly type: 'operation'; readonly op: number }
+  | { readonly type: 'operation'; readonly op: number; readonly done?: () => void }
   | { readonly type: 'open'; readonly op: number; readonly opened: Opened }
   | { readonly type: 'close'; readonly handle: string }
   | { readonly type: 'read'; readonly handle: string; readonly offset: bigint }
@@ -169,6 +169,14 @@ export class SftpOperations {
       }
       case 'READDIR':
         return { type: 'readdir', handle: handleName(request.handle) }
+      case 'FSETSTAT': {
+        const op = this.#beginOperation(request)
+        const file = this.#handles.get(handleName(request.handle))
+        const { size } = request.attributes
+        if (file?.type !== 'file' || size !== String(file.written.bytes)) return { type: 'operation', op }
+        // Cut to what was written, as scp does instead of emptying the file first: nothing else stands in it.
+        return { type: 'operation', op, done: () => file.written.end() }
+      }
       case 'FSTAT':
         return { type: 'fstat', handle: handleName(request.handle) }
       case 'fstatvfs@openssh.com':
@@ -257,6 +265,7 @@ export class SftpOperations {
     const status = response.type === 'STATUS' ? response.code : STATUS_OK
     switch (pending.type) {
       case 'operation':
+        if (status === STATUS_OK) pending.done?.()
         this.#operations.end(pending.op, outcomeOf(status))
         return true
       case 'open':

@@ -15,6 +15,10 @@ import { TerminalWatch } from './terminal.ts'
 const UNECHOED_LINES_MAX = 4
 const UNECHOED_CHARACTERS_MAX = 512
 
+/** What a terminal of unknown size is taken for. */
+const COLUMNS = 80
+const ROWS = 24
+
 export class TerminalTap implements Tap {
   readonly #ports: TapPorts
   readonly #strict: boolean
@@ -25,8 +29,8 @@ export class TerminalTap implements Tap {
   constructor(ports: TapPorts, size: Pick<TerminalSize, 'columns' | 'rows'>, strict: boolean) {
     this.#ports = ports
     this.#strict = strict
-    this.#watch = new TerminalWatch(size.columns || 80, size.rows || 24)
-    this.#frame('r', sizeText(size))
+    this.#watch = new TerminalWatch(size.columns || COLUMNS, size.rows || ROWS)
+    this.#size(size)
   }
 
   fromPerson(bytes: Uint8Array): void {
@@ -45,8 +49,8 @@ export class TerminalTap implements Tap {
   }
 
   resize(size: TerminalSize): void {
-    this.#watch.resize(size.columns, size.rows)
-    this.#frame('r', sizeText(size))
+    this.#watch.resize(size.columns || COLUMNS, size.rows || ROWS)
+    this.#size(size)
   }
 
   tick(nowMs: number): Refusal | undefined {
@@ -70,6 +74,11 @@ export class TerminalTap implements Tap {
     return { bytes: this.#bytes, payloads: [meta(facts)] }
   }
 
+  /** A client without a terminal of its own asks for one of no size. */
+  #size({ columns, rows }: Pick<TerminalSize, 'columns' | 'rows'>): void {
+    this.#frame('r', `${columns || COLUMNS}x${rows || ROWS}`)
+  }
+
   #frame(frame: 'r' | 'm', text: string): void {
     this.#record(frame, encodeText(text))
   }
@@ -77,8 +86,4 @@ export class TerminalTap implements Tap {
   #record(frame: 'o' | 'e' | 'r' | 'm', bytes: Uint8Array): void {
     this.#ports.operations.data({ op: this.#ports.op, stream: 'tty', frame, bytes })
   }
-}
-
-function sizeText({ columns, rows }: Pick<TerminalSize, 'columns' | 'rows'>): string {
-  return `${columns}x${rows}`
 }

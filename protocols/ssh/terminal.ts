@@ -3,8 +3,8 @@
  * screen, which is what a person would call the commands. A heuristic, and called so wherever it is shown: what
  * ran is the host's business, and a program may show what it likes.
  *
- * What is typed is looked at here and not kept: only its Enter keys, where it began, and how much of it there
- * was. What comes out stands on the screen, so a password that is not echoed cannot.
+ * What is typed is compared with what is shown and kept no longer than that. What comes out of here stood on the
+ * screen, so a password that is not echoed cannot.
  */
 import { TerminalParser, type TerminalTokens } from './escapes.ts'
 import { type Position, Screen } from './screen.ts'
@@ -25,6 +25,10 @@ export interface Unechoed {
 }
 
 const COMMAND_LENGTH_MAX = 4096
+/** Of a typed line, to know it again by. */
+const TYPED_LENGTH_MAX = 256
+/** How much of what was typed a line must show, in its order, to be taken for its echo. */
+const ECHOED_MIN = 0.5
 /** Enter keys that the host has not shown a new line for. */
 const ENTERED_MAX = 4096
 /** When nothing is shown for so long, what was entered was not echoed. */
@@ -32,15 +36,20 @@ const SILENCE_MS = 5000
 
 const CR = 0x0d
 const LF = 0x0a
-/** ^C ^D ^U ^W ^Z ^\ and the keys that erase: what was typed may be gone from the line. */
-const EDITS = new Set([0x03, 0x04, 0x08, 0x15, 0x17, 0x1a, 0x1c, 0x7f])
+/** ^C ^D ^Z ^\ end a line without entering it. */
+const ENDS = new Set([0x03, 0x04, 0x1a, 0x1c])
 /** Up to the first of these and a space, a line is a prompt. */
 const PROMPT = /^.{0,200}?[$#%>❯➜λ»] +(?=\S)/u
 
-interface Entered {
-  readonly characters: number
-  /** Something else than plain text was typed, so that an empty line proves nothing. */
-  readonly edited: boolean
+/** A line that is typed, from its first key to its Enter. */
+interface Typed {
+  text: string
+  characters: number
+  /** Keys that are no text: what the line shows may be anything. */
+  edited: boolean
+  /** Where the cursor stood at the first key. */
+  start: Position | undefined
+  pasted: boolean
 }
 
 export class TerminalWatch {
@@ -49,12 +58,11 @@ export class TerminalWatch {
   readonly #input: TerminalParser
   #found: DerivedCommand[] = []
   /** Lines that were entered and not yet seen to end on the screen, oldest first. */
-  #entered: Entered[] = []
-  #characters = 0
-  #edited = false
+  #entered: Typed[] = []
+  #line = newLine()
   #pasting = false
-  /** Where the line that is being typed began. */
-  #start: { readonly at: Position; readonly marked: boolean; readonly pasted: boolean } | undefined
+  /** Where the shell says that its prompt ends. */
+  #mark: Position | undefined
   #unechoedLines = 0
   #unechoedCharacters = 0
   #inARow = { lines: 0, characters: 0 }
@@ -106,11 +114,11 @@ export class TerminalWatch {
 
   #inputTokens(): TerminalTokens {
     return {
-      ascii: (bytes) => this.#key(bytes.length),
-      character: () => this.#key(1),
+      ascii: (bytes) => this.#key(String.fromCharCode(...bytes.subarray(0, TYPED_LENGTH_MAX)), bytes.length),
+      character: (codePoint) => this.#key(String.fromCodePoint(codePoint), 1),
       control: (code) => {
         if (code === CR || code === LF) this.#enter()
-        else if (EDITS.has(code)) this.#abandon(code)
+        else if (ENDS.has(code)) this.#line = newLine()
         else this.#edit()
       },
       escape: () => this.#edit(),
@@ -123,41 +131,29 @@ export class TerminalWatch {
     }
   }
 
-  #key(count: number): void {
+  #key(text: string, characters: number): void {
     if (this.#screen.alternate) return
-    this.#characters += count
     this.#begin()
-  }
-
-  /** The line begins where the cursor stands when its first key is pressed, unless the shell has said so. */
-  #begin(): void {
-    this.#start ??= { at: this.#screen.position, marked: false, pasted: this.#pasting }
-    if (this.#pasting && !this.#start.pasted) this.#start = { ...this.#start, pasted: true }
+    this.#line.characters += characters
+    if (this.#line.text.length < TYPED_LENGTH_MAX) this.#line.text += text
   }
 
   #edit(): void {
     if (this.#screen.alternate) return
-    this.#edited = true
     this.#begin()
+    this.#line.edited = true
   }
 
-  #abandon(code: number): void {
-    this.#edited = true
-    // ^C, ^D, ^Z and ^\ end the line without entering it; what comes next begins elsewhere.
-    if (code === 0x03 || code === 0x04 || code === 0x1a || code === 0x1c) {
-      this.#characters = 0
-      this.#start = undefined
-    }
+  #begin(): void {
+    this.#line.start ??= this.#screen.position
+    if (this.#pasting) this.#line.pasted = true
   }
 
   #enter(): void {
     // A line end inside a paste is text: the shell shows it and waits for the Enter behind it.
     if (this.#pasting || this.#screen.alternate) return
-    if (this.#entered.length < ENTERED_MAX) {
-      this.#entered.push({ characters: this.#characters, edited: this.#edited })
-    }
-    this.#characters = 0
-    this.#edited = false
+    if (this.#entered.length < ENTERED_MAX) this.#entered.push(this.#line)
+    this.#line = newLine()
   }
 
   #outputTokens(): TerminalTokens {
@@ -188,7 +184,7 @@ export class TerminalWatch {
       },
       csi: (parameters, final) => this.#csi(parameters, final),
       osc: (text) => {
-        if (text.startsWith('133;B')) this.#start = { at: screen.position, marked: true, pasted: false }
+        if (text.startsWith('133;B')) this.#mark = screen.position
       },
     }
   }
@@ -206,42 +202,43 @@ export class TerminalWatch {
     if (before === this.#screen.alternate) return
     // What was typed for a full-screen program, or to start it, is no line of the shell behind it.
     this.#entered = []
-    this.#characters = 0
-    this.#start = undefined
+    this.#line = newLine()
+    this.#mark = undefined
   }
 
-  /** The host ends a line on the screen: when Enter was pressed, it is the entered one. */
+  /** The host ends a line on the screen: of the lines that were entered it is the first that it shows. */
   #lineEnds(): void {
-    if (this.#screen.alternate) return
-    const entered = this.#entered.shift()
-    if (entered === undefined) return
-    const { text, by } = this.#entry()
-    this.#start = undefined
-    if (text !== '') {
-      this.#inARow = { lines: 0, characters: 0 }
-      this.#found.push({ text: text.slice(0, COMMAND_LENGTH_MAX), by })
-    } else {
-      this.#countUnechoed(entered)
-    }
+    if (this.#screen.alternate || this.#entered.length === 0) return
+    const { first, last } = this.#screen.line
+    const whole = this.#screen.text({ row: first, column: 0 }, last)
+    const shown = this.#entered.findIndex((line) => shows(whole, line))
+    // Those before it were swallowed without a new line, as `read -s` does.
+    const unseen = shown === -1 ? this.#entered.splice(0, 1) : this.#entered.splice(0, shown)
+    for (const line of unseen) this.#countUnechoed(line)
+    const line = shown === -1 ? undefined : this.#entered.shift()
+    const mark = this.#mark
+    this.#mark = undefined
+    if (line === undefined) return
+    const { text, by } = this.#entry(line, mark)
+    if (text === '') return
+    this.#inARow = { lines: 0, characters: 0 }
+    this.#found.push({ text: text.slice(0, COMMAND_LENGTH_MAX), by })
   }
 
-  #entry(): DerivedCommand {
+  #entry(line: Typed, mark: Position | undefined): DerivedCommand {
     const { first, last } = this.#screen.line
-    const start = this.#start
-    if (start !== undefined && start.at.row <= last) {
-      const here = start.at.row >= first
-      if (start.marked || start.pasted || (here && start.at.column > 0)) {
-        const text = this.#screen.text(start.at, last).trim()
-        return { text, by: start.marked ? 'mark' : 'cursor' }
-      }
+    if (mark !== undefined && mark.row <= last)
+      return { text: this.#screen.text(mark, last).trim(), by: 'mark' }
+    const { start, pasted } = line
+    if (start !== undefined && start.row <= last && (pasted || (start.row >= first && start.column > 0))) {
+      return { text: this.#screen.text(start, last).trim(), by: 'cursor' }
     }
-    const line = this.#screen.text({ row: first, column: 0 }, last)
-    const bare = line.replace(PROMPT, '').trim()
+    const bare = this.#screen.text({ row: first, column: 0 }, last).replace(PROMPT, '').trim()
     // A line that is nothing but a prompt has nothing behind it.
     return { text: /[$#%>❯➜λ»:]$/u.test(bare) ? '' : bare, by: 'prompt' }
   }
 
-  #countUnechoed({ characters, edited }: Entered): void {
+  #countUnechoed({ characters, edited }: Typed): void {
     if (characters === 0 || edited) return
     this.#unechoedLines++
     this.#unechoedCharacters += characters
@@ -250,4 +247,22 @@ export class TerminalWatch {
       characters: this.#inARow.characters + characters,
     }
   }
+}
+
+function newLine(): Typed {
+  return { text: '', characters: 0, edited: false, start: undefined, pasted: false }
+}
+
+/** Whether a line on the screen can be what was typed: edited, pasted and empty ones can be any. */
+function shows(shown: string, { text, edited, pasted }: Typed): boolean {
+  if (edited || pasted || text === '') return true
+  let at = 0
+  let found = 0
+  for (const character of text) {
+    const next = shown.indexOf(character, at)
+    if (next === -1) continue
+    at = next + 1
+    found++
+  }
+  return found >= text.length * ECHOED_MIN
 }

@@ -200,7 +200,7 @@ describe('a program goes to the host with everything that was set up for it', ()
     talk.send(request(0, 'signal', encodeForm({ signal: text }, { signal: 'INT' }), false))
     talk.send(request(0, 'break', encodeForm({ ms: uint32 }, { ms: 500 })))
     expect(talk.commands.slice(1)).toEqual([
-      { type: 'resize', channel: 0, size: { type: 'window-change', ...size, columns: 90 } },
+      { type: 'resize', channel: 0, size: { ...size, columns: 90 } },
       { type: 'signal', channel: 0, signal: 'INT' },
       { type: 'break', channel: 0, milliseconds: 500 },
     ])
@@ -282,6 +282,13 @@ describe('the end of a program', () => {
     tell(talk, output('late'), ...ENDED)
     expect(talk.heard()).toEqual([])
     expect(talk.records.map(({ type }) => type)).toEqual(['data', 'end'])
+  })
+
+  test('closed by the person behind its end, it is closed at the host too', () => {
+    const talk = running(new Talk().login())
+    tell(talk, { type: 'ending', channel: 0, ending: { type: 'exit-status', status: 0 } })
+    talk.send(close(0))
+    expect(talk.commands).toEqual([{ type: 'close', channel: 0 }])
   })
 
   test('refused by the host, it is a request that failed', () => {

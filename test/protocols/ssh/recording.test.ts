@@ -81,6 +81,21 @@ test('a subsystem by its name, a shell without one', () => {
   }
 })
 
+test('a forced command with what was asked for', () => {
+  const talk = new Talk().login({ forceCommand: 'uptime' })
+  talk.send(open(0), exec(0, 'bash -i'))
+  talk.run(talk.connection.verdict(1, { allow: true }))
+  expect(payload(talk.records[0], 'args')).toEqual({ asked: 'bash -i' })
+})
+
+test('a subsystem gets no terminal, and what it is told is recorded', () => {
+  const talk = new Talk().login()
+  talk.send(open(0), pty(0), subsystem(0, 'netconf'), data(0, '<hello/>'))
+  talk.run(talk.connection.verdict(1, { allow: true }))
+  expect(talk.commands[0]).toMatchObject({ type: 'start', terminal: undefined })
+  expect(frames(talk)).toEqual(['in i <hello/>'])
+})
+
 describe('without a terminal', () => {
   test('all three streams are recorded, each as what it is', () => {
     const talk = program('bash')
@@ -310,6 +325,16 @@ describe('SFTP as a subsystem', () => {
     expect(talk.commands).toHaveLength(1)
     talk.send(data(0, REMOVE.subarray(8)))
     expect(talk.commands).toHaveLength(2)
+  })
+
+  test('is SFTP with a terminal too', () => {
+    const talk = new Talk().login()
+    talk.send(open(0), pty(0), subsystem(0, 'sftp'), data(0, INIT), data(0, REMOVE))
+    talk.run(talk.connection.verdict(1, { allow: true }))
+    expect(talk.records.map((event) => ('act' in event ? event.act : event.type))).toEqual([
+      'ssh.subsystem',
+      'sftp.remove',
+    ])
   })
 
   test('is nothing else: what is not SFTP ends the connection', () => {

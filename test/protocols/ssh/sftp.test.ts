@@ -221,6 +221,22 @@ describe('a file', () => {
     ])
   })
 
+  test('that is cut to what was written into it is whole too, as scp does it', () => {
+    for (const [size, whole] of [
+      [1000n, true],
+      [999n, false],
+    ] as const) {
+      const line = new Line()
+        .begin()
+        .person(packet(3, 1, '/a', 0x0a, 0))
+        .host(packet(102, 1, HANDLE))
+      line.person(packet(6, 2, HANDLE, 0n, content)).host(status(2, 0))
+      line.person(packet(10, 3, HANDLE, 1, size)).host(status(3, 0))
+      line.person(packet(4, 4, HANDLE)).host(status(4, 0))
+      expect(line.story.at(-1)?.includes(sha256(content))).toBe(whole)
+    }
+  })
+
   test.each([
     ['without truncation', 0x0a, 0n, 0],
     ['behind a gap', 0x1a, 5n, 0],

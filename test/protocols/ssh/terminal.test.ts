@@ -230,6 +230,23 @@ describe('what is entered without echo', () => {
     expect(watch.unechoedInARow).toEqual({ lines: 3, characters: 38 })
   })
 
+  test('is known by the next line that is shown, where the host swallows it without a new line', () => {
+    const { commands, watch } = play([
+      ...at('$ ', 'read -s word'),
+      ...['>correct horse', '>\r', '<$ '],
+      ...at('', 'stty -echo'),
+      ...['<$ ', '>echo unseen', '>\r', '<\r\nunseen\r\n'],
+      ...at('$ ', 'true'),
+    ])
+    expect(commands.map(({ text }) => text)).toEqual(['read -s word', 'stty -echo', 'true'])
+    expect(watch.unechoed).toEqual({ lines: 2, characters: 24 })
+  })
+
+  test('is not taken for what the host says instead', () => {
+    const { commands, watch } = play(['<Password: ', '>hunter2', '>\r', '<Welcome, alice.\r\n'])
+    expect([commands, watch.unechoed.lines]).toEqual([[], 1])
+  })
+
   test('is known by the silence of the host, where it shows nothing at all', () => {
     const steps = [...at('$ ', 'stty -echo; exec >/dev/null 2>&1'), '.', '>reboot\r', '.', '.', '.', '.']
     expect(play(steps).watch.unechoed.lines).toBe(0)
