@@ -6,7 +6,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { ProtocolError } from '../bytes.ts'
 import type { Payload } from '../events.ts'
-import type { Verdict } from '../relay.ts'
+import type { Statement, Verdict } from '../relay.ts'
 import { announce, announceSubstitute } from './announce.ts'
 import { addCopyData, copyOf } from './copies.ts'
 import { Cutter, FRONTEND_LENGTHS, HEADER_BYTES, type Manner } from './frames.ts'
@@ -84,8 +84,7 @@ export class Requests {
     const waiting = this.#waiting
     if (waiting?.for !== 'verdict') throw new TypeError('a verdict that was not asked for')
     this.#waiting = undefined
-    if (verdict.allow) this.#forward(waiting.message, waiting.bytes, 0, waiting.bytes.length, verdict.rule)
-    else this.#refuse(waiting.message, (record) => refuse(verdict.refusal, 'ERROR', record), verdict.rule)
+    this.#decide(verdict, waiting.message, waiting.bytes, 0, waiting.bytes.length)
     this.#go()
   }
 
@@ -122,11 +121,22 @@ export class Requests {
       this.#refuse(message, readOnlyCall)
       return
     }
+    const statement = wait === 'verdict' ? this.#statementOf(message) : undefined
+    const verdict = statement === undefined ? undefined : this.#session.options.judgeAtOnce?.(statement)
+    if (verdict !== undefined) {
+      this.#decide(verdict, message, bytes, start, end)
+      return
+    }
     // The chunk goes back to its owner meanwhile, so the message is decoded again from a copy.
     const copy = bytes.slice(start, end)
     const again = decodeFrontend(copy[0] ?? 0, copy.subarray(HEADER_BYTES))
     this.#waiting = { for: wait, message: again, bytes: copy }
-    if (wait === 'verdict') this.#judge(again)
+    if (wait === 'verdict') this.#session.flow.step({ type: 'judge', statement: this.#statementOf(again) })
+  }
+
+  #decide(verdict: Verdict, message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
+    if (verdict.allow) this.#forward(message, bytes, start, end, verdict.rule)
+    else this.#refuse(message, (record) => refuse(verdict.refusal, 'ERROR', record), verdict.rule)
   }
 
   /** Whether it must first be known how a COPY before this has ended, or that a cancel does not hit this. */
@@ -163,13 +173,12 @@ export class Requests {
     }
   }
 
-  /** A statement that is not known has no text, and counts as one that cannot be read. */
-  #judge(message: FrontendMessage): void {
-    const { options, reading, flow } = this.#session
+  /** What is not known has no text, and counts as a text that cannot be read. */
+  #statementOf(message: FrontendMessage): Statement {
+    const { options, reading } = this.#session
     const text = this.#textOf(message)
     const readable = text !== undefined && dependable(text, reading)
-    const statement = { text: text ?? new Uint8Array(0), database: options.database, dependable: readable }
-    flow.step({ type: 'judge', statement })
+    return { text: text ?? NOTHING, database: options.database, dependable: readable }
   }
 
   #textOf(message: FrontendMessage): Uint8Array | undefined {
@@ -265,6 +274,8 @@ export class Requests {
     )
   }
 }
+
+const NOTHING = new Uint8Array(0)
 
 /** What each message that has no limit of its own is replaced by. */
 const OVERSIZED: ReadonlyMap<number, Refusable> = new Map([

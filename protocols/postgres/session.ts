@@ -1,5 +1,6 @@
 /** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
 import type { Outcome, Payload } from '../events.ts'
+import type { Statement as JudgedStatement, Verdict } from '../relay.ts'
 import type { TransactionStatus } from './backend.ts'
 import type { Ready } from './connect.ts'
 import { Flow } from './flow.ts'
@@ -19,6 +20,8 @@ export interface RelayOptions {
   readonly unguessable: string
   /** Whether each Query, Parse, Bind and FunctionCall is to be judged before it is forwarded. */
   readonly judge: boolean
+  /** Tried before a `judge` step is made: a verdict at hand spares the copy of what would have to wait. */
+  readonly judgeAtOnce?: (statement: JudgedStatement) => Verdict | undefined
   /** The session's role may not write: FunctionCall, which no parser sees through, is refused. */
   readonly readOnly: boolean
   /** Parameters: `mask` is stored like `keep` (who looks decides), of `redact` only count and types. */
