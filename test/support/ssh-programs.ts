@@ -15,7 +15,7 @@ interface Running {
   inputEnded: boolean
 }
 
-/** `cat`, `exit N`, `both MIB`, `sink`, `env`, `shell`. */
+/** `cat`; `exit N`; `both MIB`, on both streams; `wait`, which never ends; anything else ends with its input. */
 export class Programs implements HostSide {
   readonly commands: HostCommand[] = []
   readonly #tell: (event: HostEvent) => void
@@ -58,7 +58,8 @@ export class Programs implements HostSide {
         break
       case 'eof':
         program.inputEnded = true
-        if (name(program.start) !== 'both') program.ending ??= { type: 'exit-status', status: 0 }
+        if (!['both', 'wait'].includes(name(program.start)))
+          program.ending ??= { type: 'exit-status', status: 0 }
         break
       case 'close':
         this.#running.delete(channel)
