@@ -20,13 +20,11 @@ import { RecordedSession } from '../../src/record/session.ts'
 import { PlacedFile } from '../../src/system/durable.ts'
 import { microseconds } from '../../src/system/microseconds.ts'
 import { systemSchedule } from '../../src/system/schedule.ts'
+import { BALLAST_BYTES, JOURNAL_BYTES, KEK_BYTES, ORIGIN, threadOptions } from './books.ts'
 import type { CheckedLeaf } from './check-book.ts'
 import { HandSchedule } from './schedule.ts'
 
-export const ORIGIN = 'gw1.example/book'
-export const KEK_BYTES = Buffer.alloc(32, 7)
-export const JOURNAL_BYTES = 1 << 20
-export const BALLAST_BYTES = 64 << 10
+export { BALLAST_BYTES, JOURNAL_BYTES, KEK_BYTES, ORIGIN }
 
 /** In memory where that can be had: what is tested here is the order of things, not the speed of a disk. */
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -52,18 +50,6 @@ export function crashed(directory: string): string {
   const copy = join(temporaryFolder(), 'data')
   cpSync(directory, copy, { recursive: true })
   return copy
-}
-
-export function threadOptions(directory: string, changes: Partial<ThreadOptions> = {}): ThreadOptions {
-  return {
-    directory,
-    release: '0.0.0-test',
-    acceptJournalLoss: false,
-    keepCheckpoint: { records: 1000, micros: 60_000_000 },
-    signingKeyMaxAgeMs: 30 * 24 * 3600 * 1000,
-    disk: { warnShare: 0, closeShare: 0, closeBytes: 0, ballastBytes: BALLAST_BYTES },
-    ...changes,
-  }
 }
 
 export interface TestRecorder {
