@@ -6,8 +6,9 @@ import { Recorder } from '../../../src/record/recorder.ts'
 import { PlacedFile } from '../../../src/system/durable.ts'
 import { microseconds } from '../../../src/system/microseconds.ts'
 import { systemSchedule } from '../../../src/system/schedule.ts'
+import { KEK_BYTES, threadOptions } from '../../support/books.ts'
 import { checkBook } from '../../support/check-book.ts'
-import { KEK_BYTES, newBook, text, threadOptions } from '../../support/recorder.ts'
+import { newBook, text } from '../../support/recorder.ts'
 
 /** A disk whose syncs fail from a moment on. */
 function breakable(path: string): JournalDisk & Disposable & { broken: boolean } {

@@ -107,6 +107,8 @@ describe('a recorder', () => {
     const keys = new Sqlite(join(directory, 'keys.db'))
     const session = await recorder.open(person)
     expect(keys.prepare('SELECT closed FROM data_key WHERE sid = ?').pluck().get(session.sid)).toBe(0)
+    // What nobody has waited for may go with the store that fails next.
+    await recorder.wait(session.append({ kind: 'alert', rule: 'r', sev: 'info' }), 'written')
     keys.exec(
       "CREATE TRIGGER broken BEFORE INSERT ON data_key BEGIN SELECT RAISE(ABORT, 'no more keys'); END",
     )
