@@ -22,7 +22,7 @@ import type { Accepted } from './listen.ts'
 import { CONNECT_MS_MAX, LOGIN_MS_MAX } from './postgres.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed } from './refusals.ts'
-import { judge } from './statements.ts'
+import { Judge } from './statements.ts'
 import { serverUpgrade } from './tls.ts'
 
 const SCRAMBLE_BYTES = 20
@@ -137,7 +137,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       target: target.socket,
       pending: { client: client.pending, target: target.pending },
       cancel: () => killQuery(gate, grant, ready.threadId),
-      judge: (statement, current) => judge(gate, current, statement, readFacts),
+      judge: new Judge(gate, grant, readFacts),
       onPump: () => {},
     })
     if (recorder.failure === undefined) session.close(why)
