@@ -91,6 +91,7 @@ export class SshConnection {
   accept(options: RelayOptions): readonly SshStep[] {
     return this.#turn(() => {
       this.#authentication.answer({ type: 'accept' })
+      this.#transport.trust()
       this.#relay = new Relay(this.#channels, this.#steps, options)
       if (this.#hostKeys.length > 1) this.#channels.announceHostKeys(this.#hostKeys.map((key) => key.blob))
       this.#read()

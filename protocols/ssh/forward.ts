@@ -4,7 +4,6 @@
  */
 import type { Outcome } from '../events.ts'
 import type { Verdict } from '../relay.ts'
-import type { Stream } from './channel.ts'
 import type { Channels } from './channels.ts'
 import { OPEN_FAILURE } from './messages.ts'
 import type { Operations } from './operations.ts'
@@ -96,7 +95,7 @@ export class Forward {
         return
       case 'data':
         this.#received += event.bytes.length
-        channels.write(this.#id, 'output' satisfies Stream, event.bytes)
+        channels.write(this.#id, 'output', event.bytes)
         return
       case 'eof':
         channels.writeEof(this.#id)

@@ -1,4 +1,7 @@
-/** A program without a terminal, with all three of its streams. */
+/**
+ * A program without a terminal. Its standard input is recorded beside what it puts out: `ssh host bash` takes its
+ * commands there, and nothing is echoed to derive them from.
+ */
 import { createHash } from 'node:crypto'
 import type { OutcomeFacts } from '../events.ts'
 import type { Stream } from './channel.ts'
@@ -16,10 +19,6 @@ export interface PlainTapOptions {
   readonly output: boolean
 }
 
-/**
- * Its standard input is recorded as well: `ssh host bash` takes its commands there,
- * and nothing is echoed to derive them from.
- */
 export class PlainTap implements Tap {
   readonly #ports: TapPorts
   readonly #options: PlainTapOptions

@@ -28,6 +28,8 @@ const REKEY_PACKETS = 2 ** 31
 /** RFC 4253, section 4.2, CR and LF included. */
 const VERSION_LENGTH_MAX = 255
 const VERSION = /^SSH-2\.0-[\x21-\x7e][\x20-\x7e]*$/
+/** Each costs us up to 10 ms: who is not known yet gets no more of them than any client needs. */
+const EXCHANGES_OF_STRANGERS_MAX = 4
 /** What waits for the end of a key exchange that the client never ends; data waits in its channels. */
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024
 
@@ -50,6 +52,7 @@ export class Transport {
   /** Until the client's first NEWKEYS. */
   #initial = true
   #passOver = false
+  #exchangesLeft = EXCHANGES_OF_STRANGERS_MAX
   /** RFC 8308, section 2.4: directly behind the client's first NEWKEYS. */
   #mayExtInfo = false
   #useClientKeys: (() => void) | undefined
@@ -145,6 +148,11 @@ export class Transport {
     return bytes
   }
 
+  /** The client is known, and its wishes for new keys are its own business. */
+  trust(): void {
+    this.#exchangesLeft = Number.POSITIVE_INFINITY
+  }
+
   get hasOutput(): boolean {
     return this.#out.length > 0
   }
@@ -236,6 +244,7 @@ export class Transport {
     const negotiated = this.#negotiated
     const own = this.#ownKexinit
     if (negotiated === undefined || own === undefined) throw new Error('both KEXINIT have passed')
+    if (--this.#exchangesLeft < 0) throw new ProtocolError('new keys again and again before authentication')
     const { clientKey } = decodeAs('KEX_ECDH_INIT', payload)
     const transcript = {
       clientVersion: this.#clientVersion,

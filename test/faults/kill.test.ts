@@ -6,7 +6,7 @@ import { ORIGIN } from '../support/books.ts'
 import { checkBook } from '../support/check-book.ts'
 import { numbersFrom } from '../support/numbers.ts'
 import { startChild } from '../support/processes.ts'
-import { brokenPromises } from '../support/promises.ts'
+import { brokenPromises, notErased } from '../support/promises.ts'
 import { startBookkeeper, temporaryFolder } from '../support/recorder.ts'
 import { rounds, SEED, timeFor } from '../support/rounds.ts'
 
@@ -42,7 +42,9 @@ async function lane(
     if (number(3) === 0 && (kill + 1) % KILLS_OF_A_BOOK !== 0 && kill + 1 < kills) continue
 
     const book = startBookkeeper(directory)
+    book.settle()
     const { leaves, openSessions } = checkBook(directory, { closed: true })
+    expect(notErased(directory, leaves)).toEqual([])
     expect(brokenPromises(lines, leaves, 'process')).toEqual([])
     expect(openSessions).toEqual([])
     seen.unknown += book.keeper.ready.closedAsUnknown

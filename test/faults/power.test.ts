@@ -7,7 +7,7 @@ import { checkBook } from '../support/check-book.ts'
 import { numbersFrom } from '../support/numbers.ts'
 import { type Recording, readRecording, STRACE } from '../support/power.ts'
 import { runChild } from '../support/processes.ts'
-import { brokenPromises } from '../support/promises.ts'
+import { brokenPromises, notErased } from '../support/promises.ts'
 import { crashed, startBookkeeper, temporaryFolder } from '../support/recorder.ts'
 import { rounds, SEED, timeFor } from '../support/rounds.ts'
 
@@ -48,7 +48,9 @@ test(
       // What the killed process promised was written; it was durable where it said so.
       try {
         const book = startBookkeeper(directory)
+        book.settle()
         const { leaves, openSessions } = checkBook(directory, { closed: true })
+        expect(notErased(directory, leaves)).toEqual([])
         expect(brokenPromises([...earlier, ...lines], leaves, 'power')).toEqual([])
         expect(openSessions).toEqual([])
         book.stop()

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
 import type { CheckedLeaf } from './check-book.ts'
 
 /**
@@ -12,6 +14,7 @@ export function brokenPromises(
   const begun = new Set<string>()
   const ended = new Set<string>()
   const closed = new Set<string>()
+  const erased = new Set(leaves.flatMap(erasedBy))
   for (const { kind, sid = '', op, ...leaf } of leaves) {
     const id = `${sid} ${op}`
     if (kind === 'op' || kind === 'op.begin') begun.add(id)
@@ -34,9 +37,31 @@ export function brokenPromises(
         return begun.has(id) && ended.has(id)
       case 'X':
         return closed.has(sid)
+      case 'G':
+        return erased.has(sid)
       default:
         return true
     }
   }
   return lines.filter((line) => !kept(line))
+}
+
+function erasedBy({ kind, scope }: CheckedLeaf): readonly string[] {
+  return kind === 'erase' ? (scope as { sids: readonly string[] }).sids : []
+}
+
+/** Sessions whose erasure is recorded, and of which there is something left. */
+export function notErased(directory: string, leaves: readonly CheckedLeaf[]): string[] {
+  const db = new Sqlite(join(directory, 'book.db'), { readonly: true })
+  const keys = new Sqlite(join(directory, 'keys.db'), { readonly: true })
+  try {
+    const payload = db.prepare('SELECT 1 FROM payload WHERE sid = ?')
+    const key = keys.prepare('SELECT 1 FROM data_key WHERE sid = ?')
+    return leaves
+      .flatMap(erasedBy)
+      .filter((sid) => payload.get(sid) !== undefined || key.get(sid) !== undefined)
+  } finally {
+    db.close()
+    keys.close()
+  }
 }

@@ -4,13 +4,14 @@
  *   E sid op    its outcome is durable                        e: the kernel has it
  *   C sid op    its outcome is committed to the book
  *   X sid       the session's close is durable
+ *   G sid       the session's payloads and its key are gone
  * What ends it: argv[4] promises of `E`, or a failure of the recorder, which it tells as `failed <message>`; then what
  * is refused, and `stopped`. Or it is killed: argv[6] is `start:MS` or `load:MS`, so long after it began, or after its
  * first `E`, by a process of its own, which waits for nobody. What it does follows from the seed in argv[3].
  */
 import { spawn } from 'node:child_process'
 import { Kek } from '../../../src/book/keys.ts'
-import { rotateSigningKey } from '../../../src/record/administration.ts'
+import { erase, rotateSigningKey } from '../../../src/record/administration.ts'
 import type { Durability } from '../../../src/record/barrier.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 import { Recorder } from '../../../src/record/recorder.ts'
@@ -43,6 +44,7 @@ function dieLater(from: string): void {
 dieLater('start')
 let left = Number(outcomes)
 let isOver = false
+const closed: string[] = []
 let failure: Error | undefined
 
 const recorder = await Recorder.start(
@@ -123,6 +125,7 @@ async function connection(): Promise<void> {
     }
   }
   await promise(session.close('client'), 'durable', `X ${session.sid}`)
+  closed.push(session.sid)
 }
 
 async function connections(): Promise<void> {
@@ -132,7 +135,13 @@ async function connections(): Promise<void> {
 async function changes(): Promise<void> {
   while (!isOver) {
     await new Promise((resolve) => setTimeout(resolve, 20 + number(100)))
-    if (!isOver && number(2) === 0) await rotateSigningKey(recorder, { sub: 'local' })
+    const sid = closed.splice(number(closed.length), 1)[0]
+    if (isOver || number(3) === 0) continue
+    if (sid === undefined || number(2) === 0) await rotateSigningKey(recorder, { sub: 'local' })
+    else {
+      await erase(recorder, { sids: [sid] }, { sub: 'local' })
+      say(`G ${sid}`)
+    }
   }
 }
 

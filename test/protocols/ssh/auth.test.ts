@@ -162,6 +162,17 @@ describe('publickey', () => {
     expect(sent).toEqual([{ type: 'USERAUTH_PK_OK', algorithm: 'ssh-ed25519', key: aliceBlob }, FAILURE])
   })
 
+  test('a query for an RSA key is answered by the algorithm it named', () => {
+    const { blob } = hostKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)
+    for (const algorithm of ['rsa-sha2-512', 'rsa-sha2-256']) {
+      const auth = ready()
+      query(auth, algorithm, blob)
+      auth.answer({ type: 'known' })
+      expect(sent).toEqual([{ type: 'USERAUTH_PK_OK', algorithm, key: blob }])
+      sent = []
+    }
+  })
+
   test('a right signature is a proof of exactly this key', () => {
     const auth = ready()
     const proof = prove(auth, 'ssh-ed25519', aliceBlob, (data) => signEd25519(alice, data))

@@ -127,6 +127,12 @@ describe('requests are answered in the order in which they were asked', () => {
     expect(talk.heard().slice(1)).toEqual([SUCCESS, SUCCESS, FAILURE, FAILURE])
   })
 
+  test('eow@openssh.com and what follows the start of a program are answered too', () => {
+    const talk = running(new Talk().login())
+    talk.send(request(0, 'eow@openssh.com'), env(0, 'LANG', 'C'), pty(0), exec(0, 'again'))
+    expect(talk.heard()).toEqual([SUCCESS, FAILURE, FAILURE, FAILURE])
+  })
+
   test.each([
     ['x11-req', NONE],
     ['auth-agent-req@openssh.com', NONE],

@@ -356,6 +356,7 @@ describe('messages that a client never sends end the connection', () => {
 describe('new keys', () => {
   test('at the wish of the client, as often as it likes, with what is sent meanwhile in order', () => {
     const link = new Link().hello()
+    link.server.trust()
     link.client.take()
     for (let i = 0; i < 20; i++) {
       link.client.automatic = true
@@ -374,8 +375,15 @@ describe('new keys', () => {
     expect(link.payloads).toHaveLength(20)
   })
 
+  test('are not made again and again for who is not known', () => {
+    const link = new Link().hello()
+    for (let i = 0; i < 3; i++) link.send(link.client.kexinit())
+    expect(() => link.send(link.client.kexinit())).toThrow('again and again before authentication')
+  })
+
   test('at our own wish when so many bytes have gone either way', () => {
     const link = new Link({ rekeyBytes: 10_000 }).hello()
+    link.server.trust()
     const data = new Uint8Array(1000)
     for (let i = 0; i < 30; i++) link.send(link.client.message({ type: 'CHANNEL_DATA', recipient: i, data }))
     const after = link.client.exchanges

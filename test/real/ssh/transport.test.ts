@@ -9,6 +9,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RelayEvent } from '../../../protocols/events.ts'
+import type { Verdict } from '../../../protocols/relay.ts'
 import {
   checkCertificate,
   fingerprint,
@@ -159,6 +160,12 @@ describe('a program behaves as it does directly', () => {
     ['has quotes and bytes in its name', `printf %s "a'b"'ü' \\\\`, undefined],
   ])('that %s', async (_, command, input) => {
     await same([command], input === undefined ? {} : { input })
+  })
+
+  test('that is allowed only after a while, when all of its input has come', async () => {
+    const judge = () => new Promise<Verdict>((resolve) => setTimeout(() => resolve({ allow: true }), 300))
+    const { code, out } = await (await Way.open({ judge })).ssh(['cat; exit 6'], { input: 'hello\n' })
+    expect([code, out.toString()]).toEqual([6, 'hello\n'])
   })
 
   test('with 8 MiB on both streams at once', async () => {

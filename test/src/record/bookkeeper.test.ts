@@ -52,6 +52,27 @@ describe('draining', () => {
     local.stop()
   })
 
+  test('gives the journal its space back when the commit has returned, and not when it failed', () => {
+    const directory = newBook()
+    const local = startLocal(directory)
+    const session = local.open()
+    local.drain()
+    session.append({ kind: 'alert', rule: 'r', sev: 'info' })
+    local.schedule.turn()
+    const { backlog } = local.log
+    expect(backlog).toBe(512)
+    const db = new Sqlite(join(directory, 'book.db'))
+    db.exec("CREATE TRIGGER broken BEFORE INSERT ON bundle BEGIN SELECT RAISE(ABORT, 'no'); END")
+    for (let k = 0; k < 2; k++) expect(() => local.keeper.turn()).toThrow('no')
+    expect(local.log.backlog).toBe(512)
+    db.exec('DROP TRIGGER broken')
+    db.close()
+    local.settle()
+    expect(local.log.backlog).toBe(0)
+    expect(checkBook(directory).leaves.at(-1)?.kind).toBe('alert')
+    local.stop()
+  })
+
   test('goes round the ring many times', () => {
     const directory = newBook({ journalBytes: 64 << 10 })
     const local = startLocal(directory)
