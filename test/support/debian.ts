@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
 const PACKAGES: readonly string[] = [
   'default-jdk-headless',
+  'dropbear-bin',
   'libdbd-pg-perl',
   'libpostgresql-jdbc-java',
   'mariadb-client',
@@ -12,6 +13,7 @@ const PACKAGES: readonly string[] = [
   'openssl',
   'postgresql',
   'postgresql-client',
+  'putty-tools',
   'python3-asyncpg',
   'python3-psycopg2',
   'strace',
