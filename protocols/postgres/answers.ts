@@ -134,13 +134,19 @@ export class Answers {
         if (queue.head.withheld !== undefined) return
         break
       default:
-        startCopy(
-          this.#session,
-          this.#running('COPY'),
-          tag === COPY_IN ? 'in' : tag === COPY_OUT ? 'out' : 'both',
-        )
+        if (!this.#startCopy(tag)) return
     }
     this.#pass(bytes, start, end)
+  }
+
+  /** Says whether the client hears of it: behind a withheld result it is not asked for data any more. */
+  #startCopy(tag: number): boolean {
+    const head = this.#running('COPY')
+    const mode = tag === COPY_IN ? 'in' : tag === COPY_OUT ? 'out' : 'both'
+    if (head.withheld !== undefined && mode !== 'out')
+      throw new LimitPassed('more rows than allowed, before a COPY')
+    startCopy(this.#session, head, mode)
+    return head.withheld === undefined
   }
 
   #expected(kind: Expectation['kind']): Expectation {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { relay } from '../../../protocols/postgres/index.ts'
 import { playRelay } from '../../support/play.ts'
@@ -172,6 +173,30 @@ describe('a limit of rows', () => {
         '3 end ok',
       ],
     })
+  })
+
+  test('that is passed before a COPY of the same text: TO is withheld as well, FROM cannot be asked for', () => {
+    const rows = [b.rows('a'), row, row, row, b.complete('SELECT 3')]
+    check({
+      ...rowsMax,
+      pieces: [
+        client(f.query('select; copy t to stdout')),
+        target(...rows, b.copyOut, b.copyData('1'), b.copyDone, b.complete('COPY 1'), b.ready()),
+      ],
+      toClient: bytes(b.rows('a'), row, row, tooMany(1), b.ready()),
+      events: [
+        '1 begin db.query sql(select; copy t to stdout) none',
+        `2 begin db.cancel in 1 ${gateway}`,
+        '3 begin db.copy in 1',
+        `3 end ok meta({"out":{"bytes":0,"sha256":"${createHash('sha256').digest('hex')}"}})`,
+        '1 end ok rows=2 bytes=14 res([{"outcome":"ok","tag":"SELECT 3","rows":2},{"outcome":"ok","tag":"COPY 1"}])',
+      ],
+    })
+    const { closed } = playRelay(relay({ ...relayOptions, ...rowsMax.options }), [
+      client(f.query('select; copy t from stdin')),
+      target(...rows, b.copyIn),
+    ])
+    expect(closed).toEqual({ why: 'limit', message: 'more rows than allowed, before a COPY' })
   })
 
   test('that is passed in a pipeline the server has run through ends the connection', () => {
