@@ -8,7 +8,8 @@
  *   are pending: the peer has to wait for this answer before it says more.
  * - `start-tls` first demands that no plain bytes are pending (they would be accepted in clear behind the
  *   request: CVE-2021-23214), then stops reading in clear, writes `reply`, and only then lets TLS begin.
- *   It answers with what the TLS handshake showed.
+ *   It answers with what the TLS handshake showed. An `early` one is for peers that begin their handshake without
+ *   waiting for an answer: what is pending is then fed to TLS, and never read in clear.
  * - `ask` is a question that only the world outside can answer. The protocol says what it may ask.
  *
  * A peer's fault is thrown as ProtocolError, by the conversation or into it; the runner closes the connection.
@@ -27,7 +28,12 @@ export interface TlsFacts {
 export type Want<Question = never> =
   | { readonly type: 'read'; readonly length: number }
   | { readonly type: 'send'; readonly bytes: Uint8Array; readonly quiet?: boolean }
-  | { readonly type: 'start-tls'; readonly reply: Uint8Array; readonly alpn: readonly string[] }
+  | {
+      readonly type: 'start-tls'
+      readonly reply: Uint8Array
+      readonly alpn: readonly string[]
+      readonly early?: boolean
+    }
   | { readonly type: 'ask'; readonly question: Question }
 
 /** `Question` is what may be asked; the answer's type is checked by `ask` through its caller. */
@@ -52,5 +58,11 @@ const NOTHING = new Uint8Array(0)
 /** Upgrades to TLS after `reply`, which may be empty. */
 export function* startTls(reply: Uint8Array = NOTHING, alpn: readonly string[] = []): Conversation<TlsFacts> {
   const facts = yield { type: 'start-tls', reply, alpn }
+  return facts as TlsFacts
+}
+
+/** Upgrades to TLS where the peer's handshake may have come right behind its request. */
+export function* startEarlyTls(): Conversation<TlsFacts> {
+  const facts = yield { type: 'start-tls', reply: NOTHING, alpn: [], early: true }
   return facts as TlsFacts
 }

@@ -74,6 +74,11 @@ export interface Relay {
   end(from: Side): readonly Step[]
   /** The gateway ends the session: tells the client why, where the protocol has a way to say it. */
   stop(refusal: Refusal): readonly Step[]
+  /**
+   * The `cancel` that was asked for first has been carried out, or could not be. Until then no further statement
+   * is forwarded: a cancel that comes late would hit the next one. A relay that never asks for one has none.
+   */
+  cancelled?(outcome: 'ok' | 'error'): readonly Step[]
   /** Whether no operation is under way: a draining gateway closes here. */
   readonly idle: boolean
   /**

@@ -35,6 +35,7 @@ import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
 
 const SWEEP_MS = 1000
+const REMIND_MS = 60_000
 /** Hours and expiries of grants are looked at this often. */
 const RENEW_EVERY_SWEEPS = 10
 const DRAIN_LOOK_MS = 50
@@ -79,6 +80,7 @@ export class App {
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
+  #reminder: Disposable | undefined
   /** By the steady clock. */
   #stopBy = Number.POSITIVE_INFINITY
   #stopped: Promise<void> | undefined
@@ -257,7 +259,6 @@ export class App {
 
   async #listen(name: string, config: ListenerConfig): Promise<void> {
     const opened = config.type === 'metrics' ? await this.#monitor(config) : await this.#admit(name, config)
-    if (opened === undefined) return
     const at = { name, type: config.type, host: config.address.host, port: opened.port }
     this.#listeners.push({ at, listener: opened, config })
     this.#options.log.listening({ listener: name, address: `${at.host}:${at.port}` })
@@ -272,9 +273,8 @@ export class App {
     })
   }
 
-  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> | undefined {
+  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> {
     const serve = this.#serverOf(config)
-    if (serve === undefined) return undefined
     const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
     const onFault = (error: unknown): void => {
       const isPeers = error instanceof ProtocolError || error instanceof HangUpError
@@ -284,16 +284,14 @@ export class App {
     return Listener.open(options, { onConnection: serve, onFault })
   }
 
-  #serverOf(
-    config: Exclude<ListenerConfig, { type: 'metrics' }>,
-  ): ((accepted: Accepted) => Promise<void>) | undefined {
+  #serverOf(config: Exclude<ListenerConfig, { type: 'metrics' }>): (accepted: Accepted) => Promise<void> {
     switch (config.type) {
       case 'postgres':
         return (accepted) => servePostgres(this.#gate, config, accepted)
       case 'mysql':
         return (accepted) => serveMysql(this.#gate, config, accepted)
       case 'ssh':
-        return undefined
+        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
     }
   }
 
@@ -335,9 +333,13 @@ export class App {
     return this.reload(await this.#options.read())
   }
 
-  /** Running sessions are told and end; whoever started us ends the process. */
+  /** Running sessions are told and end, and whoever started us ends the process; or all goes on, and the log says so. */
   fail(error: Error): void {
     this.#options.log.recordingSuspended({ why: 'store', error })
+    if (this.#recorder.failure === undefined) {
+      this.#remindOfGap(error)
+      return
+    }
     this.#gate.drain()
     for (const connection of this.#gate.parts.live.list()) {
       connection.end({ why: 'stop', message: 'the book cannot be written' })
@@ -345,8 +347,16 @@ export class App {
     this.#options.onFailure(error)
   }
 
+  #remindOfGap(error: Error): void {
+    this.#reminder = this.#gate.parts.clock.after(REMIND_MS, () => {
+      this.#options.log.passingUnrecorded({ operations: this.#recorder.gaps.total, error })
+      this.#remindOfGap(error)
+    })
+  }
+
   async #closeDoors(): Promise<void> {
     this.#sweep?.[Symbol.dispose]()
+    this.#reminder?.[Symbol.dispose]()
     for (const { listener } of this.#listeners) {
       listener.close()
       if (listener instanceof Listener) listener.cut()

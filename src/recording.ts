@@ -39,6 +39,7 @@ export async function startRecorder(options: RecordingOptions, events: Recording
       disk: DISK_POLICY,
       kek: await readKek(options),
       compress: true,
+      goOn: options.loaded.config.recording.on_failure === 'continue',
     },
     { ...events, now: microseconds, random: systemRandom(), schedule: systemSchedule },
   )

@@ -23,7 +23,7 @@ const RULES: Record<string, Rule> = {
   'protocols/ssh/': { ours: [], outside: ['node:crypto'] },
   'protocols/ssh/host.ts': { ours: [], outside: ['node:crypto', 'node:stream', 'ssh2'] },
   'src/system/': { ours: [], outside: 'any node' },
-  'src/config/': { ours: ['protocols/statement-facts.ts'], outside: ['yaml', 'zod', 'node:path'] },
+  'src/config/': { ours: ['protocols/statement-facts.ts'], outside: ['yaml', 'zod', 'node:fs', 'node:path'] },
   'src/book/': {
     ours: ['src/system/'],
     outside: ['better-sqlite3', 'node:crypto', 'node:zlib', 'node:fs', 'node:path'],
@@ -57,11 +57,13 @@ const RULES: Record<string, Rule> = {
     ours: ['src/', 'protocols/*.ts', ...PROTOCOL_ENTRIES],
     outside: 'any node',
   },
+  'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
   'src/recording.ts': { ours: ['src/'], outside: [] },
   'src/cli/': {
     ours: [
       'src/app.ts',
       'src/recording.ts',
+      'src/sql.ts',
       'src/control/',
       'src/record/administration.ts',
       'src/record/messages.ts',
@@ -79,7 +81,7 @@ const RULES: Record<string, Rule> = {
 /** Packages beside `any node` that a folder or file may use. */
 const PACKAGES: Record<string, readonly string[]> = {
   'src/system/': ['pino'],
-  'src/cli/': ['commander', 'pg', 'mysql2'],
+  'src/cli/': ['commander', 'pg', 'mysql2/promise'],
 }
 
 const IMPORT = /^\s*(?:import|export)\b[^'"]*?from\s*'([^']+)'|^\s*import\s*'([^']+)'/gm

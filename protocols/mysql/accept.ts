@@ -6,7 +6,7 @@
  * then depends on the listener and on the client's own choices, never on the user named.
  */
 import { ProtocolError, Reader } from '../bytes.ts'
-import { type Conversation, startTls, type TlsFacts } from '../conversation.ts'
+import { type Conversation, startEarlyTls, type TlsFacts } from '../conversation.ts'
 import { signCertificate, type Verifier } from './auth.ts'
 import {
   type Capabilities,
@@ -124,8 +124,8 @@ function* secured(
   const first = yield* wire.read(RESPONSE_BYTES_MAX)
   if (!isSslRequest(first)) return { payload: first, tls: undefined }
   if (policy === 'off') throw new ProtocolError('TLS was not offered')
-  // The runner refuses bytes that came in clear behind the request: they would count as if inside TLS.
-  const tls = yield* startTls()
+  // Clients do not wait for an answer: what came behind the request is their ClientHello or nothing we read.
+  const tls = yield* startEarlyTls()
   const payload = yield* wire.read(RESPONSE_BYTES_MAX)
   const before = decodeResponseHead(new Reader(first), offered).capabilities
   const after = decodeResponseHead(new Reader(payload), offered).capabilities

@@ -11,7 +11,7 @@ import {
   encodeQuery,
 } from './commands.ts'
 import type { Operation } from './operations.ts'
-import { describeCommand, effectOf, KINDS, named, type Other } from './others.ts'
+import { describeCommand, effectOf, KINDS, type Other } from './others.ts'
 import { encodePacket } from './packets.ts'
 import { Expectation, type Session } from './session.ts'
 import { type Concerns, countParams, type Kill } from './sql/concerns.ts'
@@ -34,6 +34,8 @@ export interface Request {
   /** The sequence id of its first answer. */
   readonly sequence: number
   readonly concerns: Concerns
+  /** Whom it kills, by the number that we gave and by the target's own; `nobody` where that is refused. */
+  readonly thread: { readonly given: number; readonly target: number } | 'nobody' | undefined
 }
 
 /** A short text tends to come again: BEGIN, COMMIT, SET NAMES. */
@@ -47,7 +49,7 @@ export function announce(session: Session, request: Request, rule?: string): voi
   const { command } = request
   switch (command.type) {
     case 'query':
-      announceQuery(session, request, command.text, command.attributes, rule)
+      announceQuery(session, request, command, rule)
       return
     case 'prepare':
       announcePrepare(session, request, command.text, rule)
@@ -67,7 +69,7 @@ export function announce(session: Session, request: Request, rule?: string): voi
       session.send('target', request.bytes)
       return
     case 'process-kill':
-      announceProcessKill(session, request, command.thread, rule)
+      announceProcessKill(session, request, rule)
       return
     case 'quit':
       session.send('target', request.bytes)
@@ -83,37 +85,36 @@ export function announce(session: Session, request: Request, rule?: string): voi
 
 function announceQuery(
   session: Session,
-  { bytes, sequence, concerns }: Request,
-  text: Uint8Array,
-  attributes: readonly Argument[],
+  request: Request,
+  { text, attributes }: Extract<Command, { type: 'query' }>,
   rule: string | undefined,
 ): void {
+  const { bytes, sequence, concerns } = request
   const repeats = text.length <= REPEATING_BYTES_MAX ? { repeats: true } : {}
   const payloads: Payload[] = [{ type: 'sql', body: text, ...repeats }]
   if (attributes.length > 0) payloads.push({ type: 'args', body: argumentsOf(session, [], attributes) })
-  const kill = rewritten(session, concerns)
-  payloads.push(session.meta(circumstances(text, attributes, kill)))
+  const killed = killedBy(request)
+  payloads.push(session.meta(circumstances(text, attributes, killed)))
   const operation = session.ledger.begin('db.query', payloads, { rule })
   if (concerns.reading) session.makeUnclear()
   const item = expect(session, 'results', operation, sequence)
   item.files = concerns.files
   if (concerns.database !== undefined) item.effect = { type: 'database', name: concerns.database }
-  const own = kill === undefined ? undefined : encodeQuery(kill.text, session.agreed)
+  const own = killed === undefined ? undefined : encodeQuery(rewritten(request, killed), session.agreed)
   session.send('target', own === undefined ? bytes : encodePacket(0, own))
 }
 
-interface Rewritten {
-  readonly text: Uint8Array
-  readonly asked: number
-  readonly target: number
+type Killed = Exclude<Request['thread'], 'nobody' | undefined>
+
+function killedBy({ thread }: Request): Killed | undefined {
+  if (thread === 'nobody') throw new TypeError('a KILL that is refused')
+  return thread
 }
 
 /** A KILL names the number that we gave; the target knows its own. */
-function rewritten(session: Session, { kill }: Concerns): Rewritten | undefined {
-  if (kill === undefined || kill === 'unclear') return undefined
-  const target = session.options.findThread(kill.thread)
-  if (target === undefined) throw new TypeError('a KILL of a thread that was not looked up')
-  return { text: killText(kill, target), asked: kill.thread, target }
+function rewritten({ concerns: { kill } }: Request, killed: Killed): Uint8Array {
+  if (kill === undefined || kill === 'unclear') throw new TypeError('a KILL that was not understood')
+  return killText(kill, killed.target)
 }
 
 export function killText({ words }: Pick<Kill, 'words'>, thread: number): Uint8Array {
@@ -127,14 +128,14 @@ const SLASH = 0x2f
 function circumstances(
   text: Uint8Array,
   attributes: readonly Argument[],
-  kill?: Rewritten,
+  kill: Killed | undefined,
 ): Record<string, unknown> | undefined {
   const commented = text.includes(SLASH) ? TRACEPARENT.exec(decodeLossy(text))?.[1] : undefined
   const trace = attributes.find(({ name }) => name === 'traceparent')?.value ?? commented
   if (trace === undefined && kill === undefined) return undefined
   return {
     ...(trace === undefined ? {} : { trace }),
-    ...(kill === undefined ? {} : { kill: { asked: kill.asked, target: kill.target } }),
+    ...(kill === undefined ? {} : { kill }),
   }
 }
 
@@ -145,17 +146,18 @@ function announcePrepare(
   rule: string | undefined,
 ): void {
   const sql = session.statements.keepText(text)
-  const kill = rewritten(session, request.concerns)
+  const killed = killedBy(request)
   const payloads = [
     sql ?? ({ type: 'sql', body: text } as const),
-    session.meta(circumstances(text, [], kill)),
+    session.meta(circumstances(text, [], killed)),
   ]
   const operation = session.ledger.begin('db.prepare', payloads, { rule })
   const { files } = request.concerns
   const prepared = new Prepared(sql, { preparedBy: operation.number, rule, files, params: undefined })
   session.statements.announce(prepared)
   expect(session, 'prepared', operation, request.sequence).effect = { type: 'prepared', prepared }
-  session.send('target', kill === undefined ? request.bytes : encodePacket(0, encodePrepare(kill.text)))
+  const own = killed === undefined ? undefined : encodePrepare(rewritten(request, killed))
+  session.send('target', own === undefined ? request.bytes : encodePacket(0, own))
 }
 
 function announceExecute(
@@ -255,21 +257,13 @@ function announceLongData(
   session.send('target', bytes)
 }
 
-function announceProcessKill(
-  session: Session,
-  { sequence }: Request,
-  thread: number,
-  rule: string | undefined,
-): void {
-  const target = session.options.findThread(thread)
-  if (target === undefined) throw new TypeError('a KILL of a thread that was not looked up')
-  const payloads = [
-    named('COM_PROCESS_KILL', String(thread)),
-    session.meta({ kill: { asked: thread, target } }),
-  ]
+function announceProcessKill(session: Session, request: Request, rule: string | undefined): void {
+  const killed = killedBy(request)
+  if (killed === undefined) throw new TypeError('a KILL that was not looked up')
+  const payloads = [describeCommand(request.command), session.meta({ kill: killed })]
   const operation = session.ledger.begin('db.other', payloads, { rule })
-  expect(session, 'ok', operation, sequence)
-  session.send('target', encodePacket(0, encodeProcessKill(target)))
+  expect(session, 'ok', operation, request.sequence)
+  session.send('target', encodePacket(0, encodeProcessKill(killed.target)))
 }
 
 function announceOther(

@@ -73,7 +73,7 @@ export class Answer {
 
   /** What passes next is rows, not definitions. */
   get inRows(): boolean {
-    return this.#phase === 'rows'
+    return this.#phase === 'rows' && this.kind !== 'columns'
   }
 
   /** Whether the packet must be read whole, and how long it may be then; 0: it passes. By its first byte and length. */

@@ -3,7 +3,7 @@
  * target with the account that is used there. The session then begins anew, read-only again where it was.
  * Nothing else is under way meanwhile.
  */
-import { sameBytes } from '../bytes.ts'
+import { ProtocolError, sameBytes } from '../bytes.ts'
 import type { Side } from '../relay.ts'
 import { sendGuard } from './announce.ts'
 import { makeVerifier } from './auth.ts'
@@ -21,9 +21,9 @@ import type { Session } from './session.ts'
 
 type Changed = { readonly ok: Ok; readonly challenge: Challenge } | Failed
 
-/** How it ended; `rest` came behind it from the side that was last listened to. */
+/** How it ended. */
 export type Change =
-  | { readonly type: 'changed'; readonly rest: Uint8Array }
+  | { readonly type: 'changed' }
   | { readonly type: 'failed'; readonly from: Side; readonly message: string }
 
 const NOTHING = new Uint8Array(0)
@@ -36,11 +36,17 @@ export class ChangeUser {
   readonly #proving: Inner<Proof, Question>
   #changing: Inner<Changed, never> | undefined
   #operation: Operation | undefined
-  /** What the client has sent behind its proof. */
-  #clientRest: Uint8Array = NOTHING
+  readonly #keep: (bytes: Uint8Array) => void
 
-  constructor(session: Session, command: ChangeUserCommand, sequence: number) {
+  /** `keep` is given what the client has sent behind its proof. */
+  constructor(
+    session: Session,
+    command: ChangeUserCommand,
+    sequence: number,
+    keep: (bytes: Uint8Array) => void,
+  ) {
     this.#session = session
+    this.#keep = keep
     this.#command = command
     this.#wire = new Wire(sequence)
     this.#proving = new Inner(
@@ -55,16 +61,24 @@ export class ChangeUser {
     return this.#changing === undefined ? 'client' : 'target'
   }
 
+  /** The sequence id that the client awaits. */
+  get sequence(): number {
+    return this.#wire.sequence
+  }
+
   receive(bytes: Uint8Array): Change | undefined {
     if (this.#changing !== undefined) {
       const changed = this.#changing.feed(bytes)
-      return changed === undefined ? undefined : this.#finish(changed.result)
+      if (changed === undefined) return undefined
+      if (changed.rest.length > 0) throw new ProtocolError('the target speaks unasked')
+      return this.#finish(changed.result)
     }
     const proved = this.#proving.feed(bytes)
     if (proved === undefined) return undefined
     if (proved.result.verifier === undefined) return this.#refuse()
-    this.#clientRest = proved.rest
-    return this.#change()
+    this.#keep(proved.rest)
+    this.#change()
+    return undefined
   }
 
   /** Always with a scramble of its own: an answer to the first one may have been seen. */
@@ -102,7 +116,7 @@ export class ChangeUser {
     return { type: 'failed', from: 'client', message: 'COM_CHANGE_USER failed' }
   }
 
-  #change(): Change | undefined {
+  #change(): void {
     const session = this.#session
     const { options, agreed } = session
     const { database, attributes } = this.#command
@@ -121,8 +135,8 @@ export class ChangeUser {
       (bytes) => session.send('target', bytes),
       () => undefined,
     )
-    const changed = this.#changing.feed(NOTHING)
-    return changed === undefined ? undefined : this.#finish(changed.result)
+    // Begins by sending; the target has not said anything yet.
+    this.#changing.feed(NOTHING)
   }
 
   #finish(changed: Changed): Change {
@@ -148,7 +162,7 @@ export class ChangeUser {
     const status = ok.status & ~STATUS.SESSION_STATE_CHANGED
     session.send('client', encodePacket(this.#wire.sequence, encodeOk(status, NOTHING, session.agreed)))
     sendGuard(session)
-    return { type: 'changed', rest: this.#clientRest }
+    return { type: 'changed' }
   }
 }
 

@@ -46,11 +46,13 @@ const DENIED: ReadonlyMap<number, string> = new Map([
 ])
 
 /** Names of databases and tables, with room to spare; texts and parameters have a limit of their own. */
-export const SHORT_COMMAND_MAX = 4096
+const SHORT_COMMAND_MAX = 4096
 /** COM_CHANGE_USER carries attributes. */
-export const CHANGE_USER_MAX = 70 * 1024
-/** Beside a statement's text: its attributes and their names. */
-export const ATTRIBUTES_ROOM = 64 * 1024
+const CHANGE_USER_MAX = 70 * 1024
+/** Before a statement's text or its parameters: the code, a number, flags. */
+const HEAD_ROOM = 16
+/** Beside a query's text: its attributes and their names. */
+const ATTRIBUTES_ROOM = 64 * 1024
 
 export interface ChangeUserCommand {
   readonly type: 'change-user'
@@ -102,10 +104,11 @@ export type Command =
 export function commandBytesMax(code: number, statementBytesMax: number): number {
   switch (code) {
     case COM.QUERY:
+      return statementBytesMax + ATTRIBUTES_ROOM
     case COM.STMT_PREPARE:
     case COM.STMT_EXECUTE:
     case COM.STMT_SEND_LONG_DATA:
-      return statementBytesMax + ATTRIBUTES_ROOM
+      return statementBytesMax + HEAD_ROOM
     case COM.CHANGE_USER:
       return CHANGE_USER_MAX
     default:

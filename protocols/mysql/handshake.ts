@@ -10,8 +10,8 @@ import { lenenc, lenencBytes, writeLenenc } from './packets.ts'
 export const GREETING_BYTES_MAX = 1024
 /** Names (200 characters at most for MySQL), a response, and attributes, which alone may take 64 KiB. */
 export const RESPONSE_BYTES_MAX = 70 * 1024
-export const NAME_BYTES_MAX = 1024
-export const ATTRIBUTES_BYTES_MAX = 64 * 1024
+const NAME_BYTES_MAX = 1024
+const ATTRIBUTES_BYTES_MAX = 64 * 1024
 export const AUTH_BYTES_MAX = 4096
 
 export const SCRAMBLE_BYTES = 20

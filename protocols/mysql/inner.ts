@@ -22,6 +22,7 @@ export class Inner<Result, Question> {
 
   /** Undefined while it goes on; at the end its result, and the bytes behind it. */
   feed(bytes: Uint8Array): { readonly result: Result; readonly rest: Uint8Array } | undefined {
+    // A copy: the chunk goes back to its owner, and the conversation may keep what it reads.
     this.#input = concat([this.#input, bytes])
     let answer: unknown
     if (this.#wanted > 0) {
@@ -52,9 +53,8 @@ export class Inner<Result, Question> {
   }
 
   #take(): Uint8Array {
-    // Copied: the chunk it came in goes back to its owner, and the conversation may keep it.
-    const bytes = this.#input.slice(0, this.#wanted)
-    this.#input = this.#input.slice(this.#wanted)
+    const bytes = this.#input.subarray(0, this.#wanted)
+    this.#input = this.#input.subarray(this.#wanted)
     this.#wanted = 0
     return bytes
   }

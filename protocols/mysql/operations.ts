@@ -91,7 +91,7 @@ export class Ledger {
 
   /** Ends an operation with the results it has; several, or warnings, stand in `res`, one by one. */
   finish(operation: Operation, payloads: readonly Payload[] = []): void {
-    if (!this.#open.delete(operation)) return
+    this.#open.delete(operation)
     const { results, more, rows, bytes, failed } = operation
     const detailed = results.length > 1 || results.some(({ warnings }) => warnings !== undefined)
     const shown = [...results.map(withoutMessage), ...(more === 0 ? [] : [{ more }])]

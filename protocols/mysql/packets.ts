@@ -245,7 +245,7 @@ export class Packets {
   /** Moves over what is there of the packet; true when its end was reached. `passed` has the bytes. */
   pass(): boolean {
     if (!this.#started) {
-      if (this.#carried === 0 && this.#runFrom < 0) this.#runFrom = this.#at
+      if (this.#runFrom < 0) this.#runFrom = this.#at
       this.#start(true)
     }
     while (true) {

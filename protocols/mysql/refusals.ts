@@ -67,8 +67,8 @@ export const REASONS = {
   lastPrepared: {
     cause: 'statement',
     what: 'there is no statement prepared last',
-    why: 'the one before was refused, or none was prepared',
-    next: 'prepare one',
+    why: 'the one before was refused',
+    next: 'prepare another',
   },
   incomplete: {
     cause: 'unsupported',

@@ -86,7 +86,8 @@ export class MysqlRelay implements Relay {
     if (this.#change === undefined) this.#requests.resume()
     const change = this.#requests.takeChange()
     if (change !== undefined) {
-      this.#change = new ChangeUser(this.#session, change.command, change.sequence)
+      const keep = (bytes: Uint8Array): void => this.#requests.keep(bytes)
+      this.#change = new ChangeUser(this.#session, change.command, change.sequence, keep)
       this.#carryOn(this.#change.receive(change.rest))
     }
     this.#replies.settle()
@@ -98,8 +99,7 @@ export class MysqlRelay implements Relay {
   #carryOn(change: Change | undefined): void {
     if (change === undefined) return
     this.#change = undefined
-    if (change.type === 'changed') this.#requests.keep(change.rest)
-    else this.#close({ why: change.from, message: change.message })
+    if (change.type === 'failed') this.#close({ why: change.from, message: change.message })
   }
 
   /** Runs one call; a fault of either side ends the connection, with all that was good before it carried out. */
@@ -119,7 +119,7 @@ export class MysqlRelay implements Relay {
     if (this.#closed) return
     this.#closed = true
     const { ledger } = this.#session
-    const sequence = this.#replies.interruption
+    const sequence = this.#change?.sequence ?? this.#replies.interruption
     if (!ledger.idle) {
       ledger.abortAll()
       this.#session.step({ type: 'hold' })

@@ -29,10 +29,15 @@ export class Replies {
     return this.#farewell
   }
 
-  /** The sequence id of an ERR of ours in the middle of an answer; undefined inside a packet. */
+  /** The sequence id that the client awaits, for an ERR of ours; undefined where it could not read one. */
   get interruption(): number | undefined {
-    if (this.#packets.begun) return undefined
-    return this.#current === undefined ? 1 : this.#packets.next
+    const { queue, upload } = this.#session
+    const item = this.#current ?? queue[0]
+    if (!(item instanceof Expectation) || item.ours) return 1
+    if (item.refusal !== undefined) return item.refusal.sequence
+    if (item.withheld !== undefined) return item.withheld.sequence
+    if (upload !== undefined || this.#packets.begun) return undefined
+    return item === this.#current ? this.#packets.next : item.sequence
   }
 
   receive(chunk: Uint8Array): void {
@@ -105,7 +110,10 @@ export class Replies {
     if (rowsMax === undefined || item.withheld !== undefined || item.ours) return
     if ((item.operation.rows ?? 0) + item.answer.rows < rowsMax || !item.answer.inRows) return
     this.#release()
-    item.withheld = this.#packets.sequence
+    const { ledger } = this.#session
+    const meta = this.#session.meta({ gateway: true })
+    const cancel = ledger.begin('db.cancel', [meta], { parent: item.operation.number })
+    item.withheld = { sequence: this.#packets.sequence, cancel }
     this.#session.step({ type: 'cancel' })
   }
 
@@ -171,7 +179,7 @@ export class Replies {
     if (!more) this.#become(item)
     this.#session.learn(ok)
     if (item.withheld !== undefined) {
-      if (!more) this.#endWithheld(item)
+      if (!more) this.#endWithheld(item, item.withheld)
     } else if (!more) this.#end(item, result, payload)
     else {
       this.#session.ledger.tell(operation, result)
@@ -193,7 +201,7 @@ export class Replies {
     }
     if (effect?.type === 'prepared') this.#session.statements.fail(effect.prepared)
     if (item.withheld !== undefined) {
-      this.#endWithheld(item)
+      this.#endWithheld(item, item.withheld)
       return
     }
     const rows = answer.rows === 0 ? {} : { rows: answer.rows, bytes: answer.bytes }
@@ -212,16 +220,18 @@ export class Replies {
   }
 
   /** However the target ended it, to the client it ends with the limit. */
-  #endWithheld(item: Expectation): void {
+  #endWithheld(item: Expectation, { sequence, cancel }: NonNullable<Expectation['withheld']>): void {
     const { ledger, options } = this.#session
     const rowsMax = options.rowsMax ?? 0
     const reason = REASONS.rows(rowsMax)
     const record = this.#session.recordName(item.operation.number)
     const rows = rowsMax - (item.operation.rows ?? 0)
     ledger.add(item.operation, { outcome: 'error', code: '1317', rows, message: reason.what })
+    ledger.add(cancel, { outcome: 'ok' })
+    ledger.finish(cancel)
     ledger.finish(item.operation)
     this.#session.step({ type: 'hold' })
-    this.#session.send('client', encodePacket(item.withheld ?? 1, encodeRefusal({ ...reason, record })))
+    this.#session.send('client', encodePacket(sequence, encodeRefusal({ ...reason, record })))
   }
 
   /**
@@ -246,7 +256,8 @@ export class Replies {
   #unasked(): boolean {
     if (this.#packets.first !== 0xff) throw new ProtocolError('the target speaks unasked')
     const payload = this.#packets.take(OUTCOME_BYTES_MAX)
-    if (!(payload instanceof Uint8Array)) return false
+    if (payload === 'partial') return false
+    if (payload === 'over') throw new ProtocolError('the target speaks unasked, and at length')
     this.#farewell = describeError(decodeError(payload))
     this.#session.send('client', this.#packets.raw(payload))
     return true

@@ -4,18 +4,15 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import { concat, encodeText, ProtocolError, Reader } from '../bytes.ts'
-import type { Act, Payload } from '../events.ts'
+import type { Payload } from '../events.ts'
 import type { Verdict } from '../relay.ts'
-import { announce, killText, type Request, sendGuard } from './announce.ts'
-import { Answer } from './answer.ts'
+import { announce, type Request, sendGuard } from './announce.ts'
 import { type ChangeUserCommand, COM, type Command, commandBytesMax, decodeCommand } from './commands.ts'
-import { json } from './operations.ts'
-import { describeCommand } from './others.ts'
-import { encodePacket, Packets } from './packets.ts'
-import { REASONS, type Reason, substituteFor } from './refusals.ts'
-import { encodeError, encodeRefusal } from './results.ts'
-import { Expectation, type Session, STATEMENT_BYTES_MAX } from './session.ts'
-import { concernsOf, NO_CONCERNS } from './sql/concerns.ts'
+import { deny, refuse, replace, textOf } from './decisions.ts'
+import { Packets } from './packets.ts'
+import { REASONS, type Reason } from './refusals.ts'
+import { type Session, STATEMENT_BYTES_MAX } from './session.ts'
+import { type Concerns, concernsOf, NO_CONCERNS } from './sql/concerns.ts'
 
 /** A command of which only its beginning and its hash are known. */
 interface Oversized {
@@ -106,7 +103,7 @@ export class Requests {
     this.#setWaiting(undefined)
     const { request } = waiting
     if (verdict.allow) announce(this.#session, request, verdict.rule)
-    else this.#refuse(request, verdict.refusal, verdict.rule)
+    else refuse(this.#session, request, verdict.refusal, verdict.rule)
     this.resume()
   }
 
@@ -148,7 +145,7 @@ export class Requests {
     if (!this.#guarded) sendGuard(this.#session)
     this.#guarded = true
     if (command.type === 'denied' || command.type === 'unknown') {
-      this.#deny(command, request.sequence)
+      deny(this.#session, command, request.sequence)
       return
     }
     if (command.type === 'change-user' && this.#session.queue.length === 0) {
@@ -157,7 +154,7 @@ export class Requests {
     }
     const reason = this.#objection(request)
     if (reason !== undefined) {
-      this.#refuseFor(request, reason)
+      refuse(this.#session, request, { ...reason, record: '' })
       return
     }
     const wait = this.#wait(command)
@@ -168,7 +165,7 @@ export class Requests {
     }
     // The chunk goes back to its owner meanwhile, so the command is decoded again from a copy.
     const copy = payload.slice()
-    const again = this.#understand(copy, bytes.slice(), request.sequence)
+    const again = { ...request, command: decodeCommand(copy, this.#session.agreed), bytes: bytes.slice() }
     this.#setWaiting({ for: wait, request: again })
     if (wait === 'verdict') this.#judge(again)
   }
@@ -177,19 +174,25 @@ export class Requests {
     const command = decodeCommand(payload, this.#session.agreed)
     const texts = command.type === 'query' || command.type === 'prepare'
     const concerns = texts ? concernsOf(command.text, this.#session.dependable) : NO_CONCERNS
-    return { command, bytes, sequence, concerns }
+    return { command, bytes, sequence, concerns, thread: this.#threadOf(command, concerns) }
+  }
+
+  /** Looked up once: the connection that is to be killed may end while a verdict is awaited. */
+  #threadOf(command: Command, { kill }: Concerns): Request['thread'] {
+    const given = command.type === 'process-kill' ? command.thread : kill === 'unclear' ? kill : kill?.thread
+    if (given === undefined || given === 'unclear') return given === undefined ? undefined : 'nobody'
+    const target = this.#session.options.findThread(given)
+    return target === undefined ? 'nobody' : { given, target }
   }
 
   /** What is refused without asking anybody. */
-  #objection({ command, concerns }: Request): Reason | undefined {
-    const { options, statements } = this.#session
-    const thread = command.type === 'process-kill' ? command.thread : undefined
-    if (thread !== undefined && options.findThread(thread) === undefined) return REASONS.kill
-    if (concerns.kill === 'unclear') return REASONS.kill
-    if (concerns.kill !== undefined && options.findThread(concerns.kill.thread) === undefined)
-      return REASONS.kill
+  #objection({ command, thread }: Request): Reason | undefined {
+    if (thread === 'nobody') return REASONS.kill
+    if (command.type === 'query' && command.text.length > this.#bytesMax) {
+      return REASONS.oversized(command.text.length, this.#bytesMax)
+    }
     if (command.type !== 'execute') return undefined
-    const prepared = statements.find(command.statement)
+    const prepared = this.#session.statements.find(command.statement)
     if (prepared === 'refused') return REASONS.lastPrepared
     return prepared?.incomplete === true ? REASONS.incomplete : undefined
   }
@@ -212,7 +215,7 @@ export class Requests {
   }
 
   #judge({ command }: Request): void {
-    const text = this.#textOf(command)
+    const text = textOf(this.#session, command)
     const statement = {
       text: text ?? new Uint8Array(0),
       database: this.#session.database ?? '',
@@ -222,86 +225,16 @@ export class Requests {
     this.#session.step({ type: 'judge', statement })
   }
 
-  /** What a policy reads: a command without a text stands for the statement that does the same. */
-  #textOf(command: Command): Uint8Array | undefined {
-    switch (command.type) {
-      case 'query':
-      case 'prepare':
-        return command.text
-      case 'execute': {
-        const prepared = this.#session.statements.find(command.statement)
-        return prepared === 'refused' ? undefined : prepared?.sql?.body
-      }
-      case 'init-db':
-        return withName('USE', command.name)
-      case 'create-db':
-        return withName('CREATE DATABASE', command.name)
-      case 'drop-db':
-        return withName('DROP DATABASE', command.name)
-      case 'process-kill':
-        return killText({ words: ['CONNECTION'] }, command.thread)
-      default:
-        return undefined
-    }
-  }
-
   #hand({ command, sequence }: Request): void {
     if (command.type !== 'change-user') throw new TypeError(`${command.type} does not wait`)
     this.#change = { command, sequence }
   }
 
-  #refuseFor(request: Request, reason: Reason): void {
-    this.#refuse(request, { ...reason, record: '' })
-  }
-
-  #refuse({ command, sequence }: Request, refusal: Reason & { record: string }, rule?: string): void {
-    const payloads: Payload[] = []
-    const text = this.#textOf(command)
-    if (command.type === 'query' || command.type === 'prepare' || command.type === 'execute') {
-      if (text !== undefined) payloads.push({ type: 'sql', body: text })
-      if (command.type === 'prepare') this.#session.statements.refuse()
-      this.#replace(command.type, payloads, sequence, refusal, rule)
-    } else this.#replace('other', [describeCommand(command)], sequence, refusal, rule)
-  }
-
-  /** The decision first, then what goes to the target instead: a statement of our own, recorded like any. */
-  #replace(
-    refused: 'query' | 'prepare' | 'execute' | 'other',
-    payloads: readonly Payload[],
-    sequence: number,
-    refusal: Reason & { record: string },
-    rule?: string,
-  ): void {
-    const session = this.#session
-    const { act, kind, text, payload } = substituteFor(refused, session.agreed)
-    const decided: Act = refused === 'other' ? 'db.other' : act
-    const parent = session.ledger.decide(decided, [...payloads, session.meta()], rule)
-    const own: Payload[] = text === undefined ? [] : [{ type: 'sql', body: text, repeats: true }]
-    const operation = session.ledger.begin(act, [...own, session.meta({ gateway: true })], { parent })
-    const item = new Expectation(new Answer(kind, session.agreed), operation, 1)
-    const record = refusal.record === '' ? session.recordName(parent) : refusal.record
-    item.refusal = { payload: encodeRefusal({ ...refusal, record }), sequence }
-    session.queue.push(item)
-    session.send('target', encodePacket(0, payload))
-  }
-
-  /** What has no place at the target gets its answer from us, when its turn comes. */
-  #deny(command: Extract<Command, { type: 'denied' | 'unknown' }>, sequence: number): void {
-    const { ledger, queue } = this.#session
-    const operation = ledger.decide('db.other', [describeCommand(command), this.#session.meta()])
-    const record = this.#session.recordName(operation)
-    const error =
-      command.type === 'denied'
-        ? encodeRefusal({ ...REASONS.denied(command.name), record })
-        : encodeError(1047, '08S01', `unknown command\nid  : ${record}`)
-    queue.push({ own: encodePacket(sequence, error) })
-  }
-
   /** Refused and not truncated; what it was stays provable by its hash. */
   #beginOversized(code: number): true {
-    const limit = commandBytesMax(code, this.#bytesMax)
-    if (this.#uploading || limit < this.#bytesMax)
-      throw new ProtocolError(`a command longer than ${limit} bytes`)
+    if (this.#uploading || !OVERSIZED.has(code)) {
+      throw new ProtocolError(`a command longer than ${commandBytesMax(code, this.#bytesMax)} bytes`)
+    }
     this.#oversized = { code, head: [], hash: createHash('sha256') }
     return true
   }
@@ -320,14 +253,13 @@ export class Requests {
     this.#packets.next = 0
     const { size } = this.#packets
     const seen = { bytes: size, sha256: hash.digest('hex') }
-    if (oversized.code === COM.STMT_SEND_LONG_DATA) {
-      this.#dropLongData(Uint8Array.from(head), seen)
-      return true
+    const refused = OVERSIZED.get(oversized.code)
+    if (refused === undefined) throw new TypeError(`command ${oversized.code} is never skipped`)
+    if (refused === 'long-data') this.#dropLongData(Uint8Array.from(head), seen)
+    else {
+      const reason = REASONS.oversized(size, this.#bytesMax)
+      replace(this.#session, refused, [this.#session.meta(seen)], sequence, { ...reason, record: '' })
     }
-    const refused = OVERSIZED.get(oversized.code) ?? 'query'
-    if (refused === 'prepare') this.#session.statements.refuse()
-    const reason = REASONS.oversized(size, this.#bytesMax)
-    this.#replace(refused, [json('note', seen)], sequence, { ...reason, record: '' })
     return true
   }
 
@@ -335,7 +267,7 @@ export class Requests {
   #dropLongData(head: Uint8Array, seen: Record<string, unknown>): void {
     const statement = new Reader(head.subarray(1)).uint32LE()
     const cmd: Payload = { type: 'cmd', body: encodeText(`COM_STMT_SEND_LONG_DATA ${statement}`) }
-    this.#session.ledger.decide('db.other', [cmd, json('note', seen), this.#session.meta()])
+    this.#session.ledger.decide('db.other', [cmd, this.#session.meta(seen)])
     const prepared = this.#session.statements.find(statement)
     if (prepared !== undefined && prepared !== 'refused') prepared.incomplete = true
   }
@@ -370,13 +302,10 @@ export class Requests {
   }
 }
 
-const OVERSIZED: ReadonlyMap<number, 'query' | 'prepare' | 'execute'> = new Map([
+/** Commands of free length, and what is refused when they are too long. */
+const OVERSIZED: ReadonlyMap<number, 'query' | 'prepare' | 'execute' | 'long-data'> = new Map([
+  [COM.STMT_SEND_LONG_DATA, 'long-data'],
   [COM.QUERY, 'query'],
   [COM.STMT_PREPARE, 'prepare'],
   [COM.STMT_EXECUTE, 'execute'],
 ])
-
-function withName(verb: string, name: Uint8Array): Uint8Array {
-  const quoted = [...name].flatMap((byte) => (byte === 0x60 ? [byte, byte] : [byte]))
-  return concat([encodeText(`${verb} \``), Uint8Array.from(quoted), encodeText('`')])
-}

@@ -1,7 +1,7 @@
 /** What both directions of a relay share: what was agreed, the queue between them, and what the target has told. */
 import type { Hash } from 'node:crypto'
 import type { Payload, RelayEvent } from '../events.ts'
-import type { Refusal, Side, Step } from '../relay.ts'
+import type { Side, Step } from '../relay.ts'
 import type { Login } from './accept.ts'
 import type { Answer } from './answer.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -72,7 +72,7 @@ export class Expectation {
   files: readonly string[] = []
   file: Payload | undefined
   /** The row limit is passed: nothing more reaches the client but an error with this sequence id. */
-  withheld: number | undefined
+  withheld: { readonly sequence: number; readonly cancel: Operation } | undefined
 
   constructor(answer: Answer, operation: Operation, sequence: number) {
     this.answer = answer
@@ -206,10 +206,6 @@ export class Session {
 
   recordName(operation: number): string {
     return `${this.options.session}.${operation}`
-  }
-
-  refusal(cause: Refusal['cause'], operation: number, what: string, why: string, next: string): Refusal {
-    return { cause, what, why, next, record: this.recordName(operation) }
   }
 }
 

@@ -8,7 +8,7 @@ import type { Payload } from '../events.ts'
 import { describeBytes, type ParamType, type Value } from './values.ts'
 
 /** MySQL's own default for a whole server. */
-export const STATEMENTS_MAX = 16_382
+const STATEMENTS_MAX = 16_382
 /** Text that is kept for all statements of a session; of others the operation that prepared them is named. */
 const TEXT_BYTES_MAX = 16 << 20
 /** Values sent ahead and not yet used, and how much of them is kept to be shown; of all, length and hash. */
@@ -16,7 +16,7 @@ const AHEAD_VALUES_MAX = 1024
 const AHEAD_BYTES_MAX = 1 << 20
 
 /** The last statement prepared, for MariaDB's pipelines. */
-export const LAST_STATEMENT = 0xffff_ffff
+const LAST_STATEMENT = 0xffff_ffff
 
 /** A value that comes in pieces, by COM_STMT_SEND_LONG_DATA. */
 class LongValue {
@@ -100,8 +100,6 @@ export class Statements {
     if (prepared.assumed && prepared.params !== params) {
       throw new ProtocolError(`a statement of ${params} parameters where its text shows ${prepared.params}`)
     }
-    const before = this.#byId.get(id)
-    if (before !== undefined) this.#drop(before)
     prepared.id = id
     prepared.params = params
     this.#byId.set(id, prepared)
@@ -113,8 +111,7 @@ export class Statements {
   }
 
   find(id: number): Prepared | undefined | 'refused' {
-    if (id !== LAST_STATEMENT) return this.#byId.get(id)
-    return this.#last ?? 'refused'
+    return id === LAST_STATEMENT ? this.#last : this.#byId.get(id)
   }
 
   close(id: number): void {

@@ -6,7 +6,7 @@ import { decodeLossy, encodeText, ProtocolError, type Reader } from '../bytes.ts
 import { lenenc, lenencBytes } from './packets.ts'
 
 /** MySQL's own cap. */
-export const PARAMS_MAX = 65_535
+const PARAMS_MAX = 65_535
 
 /**
  * As it stands in the record, which is JSON: a number where that is exact, the text of decimals, dates and of

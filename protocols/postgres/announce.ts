@@ -54,8 +54,13 @@ function expect(session: Session, item: Expectation): void {
   else session.queue.push(item)
 }
 
-/** A statement of ours in place of one that is refused. */
-export function announceSubstitute(session: Session, item: Expectation, refused: Refusable): void {
+/** A statement of ours in place of one that is refused. `portal` is what a refused Bind would have made. */
+export function announceSubstitute(
+  session: Session,
+  item: Expectation,
+  refused: Refusable,
+  portal: Uint8Array | undefined,
+): void {
   if (refused === 'query') {
     session.statements.announce('', undefined, session.batch)
     session.portals.announce('', undefined, session.batch)
@@ -63,6 +68,12 @@ export function announceSubstitute(session: Session, item: Expectation, refused:
   if (refused === 'unnamed parse') {
     item.name = ''
     session.statements.announce('', undefined, session.batch)
+  }
+  if (portal !== undefined && item.operation !== undefined) {
+    // The Execute behind it belongs to it, and is skipped with it.
+    item.name = nameKey(portal)
+    item.portal = new Portal(undefined, item.operation)
+    session.portals.announce(item.name, item.portal, session.batch)
   }
   if (refused === 'query' || refused === 'call') session.batch++
   expect(session, item)

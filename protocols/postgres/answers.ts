@@ -12,6 +12,7 @@ import type { Expectation, Withheld } from './queue.ts'
 import { encodeError } from './refusal.ts'
 import { countOf, resultOf, tagOf } from './results.ts'
 import type { Session } from './session.ts'
+import { changedBy } from './statements.ts'
 
 /** Of these only the header matters, and they may be long. */
 const STREAMED: ReadonlySet<number> = new Set(Array.from('ADNTVd', (tag) => tag.charCodeAt(0)))
@@ -177,8 +178,8 @@ export class Answers {
   }
 
   #bound(head: Expectation): void {
-    if (head.portal === undefined) throw new ProtocolError('the server bound what it was to refuse')
-    head.portal.bound = true
+    if (head.refusal !== undefined) throw new ProtocolError('the server bound what it was to refuse')
+    if (head.portal !== undefined) head.portal.bound = true
     this.#settle(head)
   }
 
@@ -221,7 +222,8 @@ export class Answers {
       D: `Your role allows ${max} rows of one statement; the rest was withheld.`,
       H: `Narrow the query, or ask for another role.\nRecord ${this.#session.recordName(number)}.`,
     })
-    head.withheld = { error, told: false, cancel: ledger.begin('db.cancel', [meta], { parent: number }) }
+    head.withheld = { error, told: false }
+    this.#session.cancels.push(ledger.begin('db.cancel', [meta], { parent: number }))
     flow.step({ type: 'cancel' })
   }
 
@@ -237,11 +239,13 @@ export class Answers {
     const rows = kind === 's' ? operation.rows : head.withheld === undefined ? countOf(tag) : undefined
     endCopy(this.#session, head, 'ok', rows === undefined ? {} : { rows })
     head.answered = true
-    session.ledger.add(operation, {
+    const result = {
       outcome: 'ok',
       ...(kind === 's' ? { suspended: true } : { tag }),
       ...(rows === undefined ? {} : { rows }),
-    })
+    } as const
+    // What such a tag says of names must be known for each.
+    session.ledger.add(operation, result, changedBy(tag) !== undefined)
     session.flow.hold()
     if (head.kind === 'execute') this.#executed(head)
     if (head.withheld === undefined) this.#pass(bytes, start, end)
@@ -258,7 +262,6 @@ export class Answers {
     const { ledger } = this.#session
     this.#session.endCopies(head)
     if (head.operation !== undefined) ledger.finish(head.operation)
-    if (head.withheld !== undefined) ledger.end(head.withheld.cancel, 'ok')
   }
 
   /**

@@ -198,6 +198,9 @@ function decodeArray(r: Reader, text: DecodeText): Decoded | undefined {
     // The lower bound; almost always 1, and no part of the values.
     r.int32()
   }
+  // Each element has a length of four bytes. Without this, empty inner dimensions would multiply for nothing.
+  const count = sizes.reduce((product, size) => product * size, 1)
+  if (dimensions > 0 && (count === 0 || count * 4 > r.left)) return undefined
   return dimensions === 0 ? [] : elements(r, sizes, 0, (value) => decode(value, text))
 }
 
@@ -207,9 +210,7 @@ function elements(
   depth: number,
   decode: (r: Reader) => Decoded | undefined,
 ): Decoded {
-  const size = sizes[depth] ?? 0
-  if (size * 4 > r.left) throw new ProtocolError(`impossible count of elements ${size}`)
-  return Array.from({ length: size }, () => {
+  return Array.from({ length: sizes[depth] ?? 0 }, () => {
     if (depth + 1 < sizes.length) return elements(r, sizes, depth + 1, decode)
     const length = r.int32()
     if (length === -1) return null

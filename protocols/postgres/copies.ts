@@ -1,6 +1,10 @@
 /** The data of COPY: an operation of its own within the statement that asked for it, counted and hashed as it passes. */
+import { ProtocolError } from '../bytes.ts'
 import { Copy, type Expectation } from './queue.ts'
 import type { Session } from './session.ts'
+
+/** Of one text; a client could otherwise begin one with every five bytes that it sends. */
+const COPIES_MAX = 1000
 
 /**
  * The COPY that the client's data belongs to. A client need not wait for the server's consent, so data may come
@@ -14,6 +18,8 @@ export function copyOf(session: Session): Copy | undefined {
 }
 
 function beginCopy(session: Session, host: Expectation): Copy {
+  if (host.copies.length === COPIES_MAX)
+    throw new ProtocolError(`more than ${COPIES_MAX} COPYs in one statement`)
   const parent = host.operation?.number
   const copy = new Copy(session.ledger.begin('db.copy', [], { parent }))
   host.copies.push(copy)

@@ -2,7 +2,7 @@
  * Messages of protocol 3: one byte of tag, four of length (itself included), the body. This file cuts a stream
  * at them and knows how long each may be; what is in them is known in frontend.ts and backend.ts.
  */
-import { ProtocolError, Writer } from '../bytes.ts'
+import { concat, ProtocolError, Writer } from '../bytes.ts'
 import { type Conversation, read } from '../conversation.ts'
 
 export const HEADER_BYTES = 5
@@ -125,6 +125,8 @@ export class Cutter {
 
   readonly #manner: (tag: number, length: number) => Manner
   #chunk: Uint8Array = NOTHING
+  /** The chunk is a copy of ours, so that nobody overwrites it. */
+  #owned = false
   #at = 0
   #held: Uint8Array = NOTHING
   #heldLength = 0
@@ -142,21 +144,16 @@ export class Cutter {
   }
 
   feed(chunk: Uint8Array): void {
-    if (this.#at === this.#chunk.length) {
-      this.#chunk = chunk
-    } else {
-      const rest = this.#chunk.subarray(this.#at)
-      const joined = new Uint8Array(rest.length + chunk.length)
-      joined.set(rest)
-      joined.set(chunk, rest.length)
-      this.#chunk = joined
-    }
+    this.#owned = this.#at < this.#chunk.length
+    this.#chunk = this.#owned ? concat([this.#chunk.subarray(this.#at), chunk]) : chunk
     this.#at = 0
   }
 
   /** Copies what was not read yet. */
   keep(): void {
+    if (this.#owned) return
     this.#chunk = this.#chunk.slice(this.#at)
+    this.#owned = true
     this.#at = 0
   }
 

@@ -9,7 +9,7 @@ export {
   connect,
   type Ready,
 } from './connect.ts'
-export { encodeError, refuse, type Severity } from './refusal.ts'
+export { encodeError, encodeNotice, refuse, type Severity } from './refusal.ts'
 export { type PostgresRelay, relay } from './relay.ts'
 export { makeVerifier, saltPassword, VERIFIERS_MAX, type Verifier, type Verifiers } from './scram.ts'
 export type { RelayOptions } from './session.ts'

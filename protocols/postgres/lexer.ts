@@ -64,7 +64,7 @@ class Lexer {
       case '/':
         return this.#comment()
       case "'":
-        this.#backslash ||= this.#take(PLAIN_LITERAL)?.includes('\\') ?? false
+        if (this.#take(PLAIN_LITERAL)?.includes('\\') === true) this.#backslash = true
         return true
       case '"':
         this.#keep((this.#take(QUOTED) ?? '').slice(1, -1).replaceAll('""', '"'))

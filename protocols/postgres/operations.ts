@@ -11,7 +11,12 @@ export interface Result {
   readonly suspended?: boolean
   readonly rows?: number
   readonly message?: string
+  /** So many results stand together here. */
+  readonly count?: number
 }
+
+/** Of one text, kept one by one. Sixteen megabytes hold a million statements. */
+const RESULTS_MAX = 10_000
 
 export class Operation {
   readonly number: number
@@ -74,10 +79,13 @@ export class Ledger {
     return op
   }
 
-  /** Collects one result; `finish` or `tell` record it. What failed in its middle has given rows all the same. */
-  add(operation: Operation, result: Result): void {
+  /**
+   * Collects one result; `finish` or `tell` record it. What failed in its middle has given rows all the
+   * same. `decisive` ones are kept one by one, however many there are.
+   */
+  add(operation: Operation, result: Result, decisive = result.outcome !== 'ok'): void {
     const rows = result.rows ?? (operation.rows > 0 ? operation.rows : undefined)
-    operation.results.push(rows === undefined ? result : { ...result, rows })
+    push(operation, rows === undefined ? result : { ...result, rows }, decisive)
     operation.bytesInAll += operation.bytes
     operation.rows = 0
     operation.bytes = 0
@@ -153,6 +161,19 @@ export class Ledger {
       if (operation.results.at(-1)?.outcome !== 'aborted') this.add(operation, { outcome: 'aborted' })
       this.finish(operation)
     }
+  }
+}
+
+/** Beyond the limit only decisive results stand by themselves; the others are told together. */
+function push(operation: Operation, result: Result, decisive: boolean): void {
+  const { results } = operation
+  const last = results.at(-1)
+  if (decisive || results.length < RESULTS_MAX) results.push(result)
+  else if (last?.count === undefined) results.push({ outcome: 'ok', count: 1, rows: result.rows ?? 0 })
+  else {
+    const rows = (last.rows ?? 0) + (result.rows ?? 0)
+    results[results.length - 1] = { outcome: 'ok', count: last.count + 1, rows }
+    operation.told = Math.min(operation.told, results.length - 1)
   }
 }
 

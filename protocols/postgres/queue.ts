@@ -40,22 +40,22 @@ export interface Withheld {
   readonly error: Uint8Array
   /** The client has got it. */
   told: boolean
-  readonly cancel: Operation
 }
 
 /** Bytes of one direction. */
 export class Tally {
   bytes = 0
-  readonly #hash: Hash = createHash('sha256')
+  #hash: Hash | undefined
 
   add(piece: Uint8Array): void {
     this.bytes += piece.length
+    this.#hash ??= createHash('sha256')
     this.#hash.update(piece)
   }
 
   /** Once. */
   done(): { bytes: number; sha256: string } {
-    return { bytes: this.bytes, sha256: this.#hash.digest('hex') }
+    return { bytes: this.bytes, sha256: (this.#hash ?? createHash('sha256')).digest('hex') }
   }
 }
 

@@ -1,5 +1,4 @@
 /** What a person reads when something is refused: what as the message, why as the detail, next as the hint. */
-import { encodeText } from '../bytes.ts'
 import type { Refusal } from '../relay.ts'
 import { message } from './frames.ts'
 
@@ -18,15 +17,22 @@ const SQLSTATE = {
 /** FATAL ends the connection, ERROR a statement. */
 export type Severity = 'FATAL' | 'ERROR'
 
-export function encodeError(
-  severity: Severity,
-  code: string,
-  texts: Record<'M' | 'D' | 'H', string>,
-): Uint8Array {
-  return message('E', (w) => {
+type Texts = Readonly<Record<'M' | 'D' | 'H', string>>
+
+export function encodeError(severity: Severity, code: string, texts: Texts): Uint8Array {
+  return report('E', severity, code, texts)
+}
+
+/** For a person who has just logged in. Programs show notices in their own ways, so it is sent to psql only. */
+export function encodeNotice(what: string, hint: string): Uint8Array {
+  return report('N', 'NOTICE', '00000', { M: what, D: '', H: hint })
+}
+
+function report(tag: 'E' | 'N', severity: Severity | 'NOTICE', code: string, texts: Texts): Uint8Array {
+  return message(tag, (w) => {
     const field = (letter: string, value: string) => {
       // A NUL would end the field early and let its rest be read as further fields.
-      if (value !== '') w.text(letter).bytes(withoutNul(value)).uint8(0)
+      if (value !== '') w.text(letter).text(value.replaceAll('\0', '\ufffd')).uint8(0)
     }
     field('S', severity)
     field('V', severity)
@@ -36,10 +42,6 @@ export function encodeError(
     field('H', texts.H)
     w.uint8(0)
   })
-}
-
-function withoutNul(text: string): Uint8Array {
-  return encodeText(text.replaceAll('\0', '\ufffd'))
 }
 
 /** `record` is the number of the record that says the same, if the refusal does not bring it. */

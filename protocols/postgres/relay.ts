@@ -58,6 +58,14 @@ export class PostgresRelay implements Relay {
     return { operation: operation.number, steps: flow.take() }
   }
 
+  cancelled(outcome: 'ok' | 'error'): readonly Step[] {
+    return this.#do('client', () => {
+      const operation = this.#session.cancels.shift()
+      if (operation !== undefined) this.#session.ledger.end(operation, outcome)
+      this.#requests.resume()
+    })
+  }
+
   end(from: Side): readonly Step[] {
     return this.#do(from, () => {
       if (from === 'client')

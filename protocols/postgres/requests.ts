@@ -6,7 +6,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { ProtocolError } from '../bytes.ts'
 import type { Payload } from '../events.ts'
-import type { Verdict } from '../relay.ts'
+import type { Statement, Verdict } from '../relay.ts'
 import { announce, announceSubstitute } from './announce.ts'
 import { addCopyData, copyOf } from './copies.ts'
 import { Cutter, FRONTEND_LENGTHS, HEADER_BYTES, type Manner } from './frames.ts'
@@ -71,7 +71,7 @@ export class Requests {
     this.#go()
   }
 
-  /** The server has answered something: perhaps what was waited for. */
+  /** Something has come: perhaps what was waited for. */
   resume(): void {
     const waiting = this.#waiting
     if (waiting?.for !== 'answer') return
@@ -84,8 +84,7 @@ export class Requests {
     const waiting = this.#waiting
     if (waiting?.for !== 'verdict') throw new TypeError('a verdict that was not asked for')
     this.#waiting = undefined
-    if (verdict.allow) this.#forward(waiting.message, waiting.bytes, 0, waiting.bytes.length, verdict.rule)
-    else this.#refuse(waiting.message, (record) => refuse(verdict.refusal, 'ERROR', record), verdict.rule)
+    this.#decide(verdict, waiting.message, waiting.bytes, 0, waiting.bytes.length)
     this.#go()
   }
 
@@ -113,7 +112,7 @@ export class Requests {
   #take(message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
     const wait = DURING_COPY.has(message.type)
       ? undefined
-      : (this.#waitForCopy(message.type) ?? this.#wait(message))
+      : (this.#waitFirst(message.type) ?? this.#wait(message))
     if (wait === undefined) {
       this.#forward(message, bytes, start, end)
       return
@@ -122,20 +121,32 @@ export class Requests {
       this.#refuse(message, readOnlyCall)
       return
     }
+    const statement = wait === 'verdict' ? this.#statementOf(message) : undefined
+    const verdict = statement === undefined ? undefined : this.#session.options.judgeAtOnce?.(statement)
+    if (verdict !== undefined) {
+      this.#decide(verdict, message, bytes, start, end)
+      return
+    }
     // The chunk goes back to its owner meanwhile, so the message is decoded again from a copy.
     const copy = bytes.slice(start, end)
     const again = decodeFrontend(copy[0] ?? 0, copy.subarray(HEADER_BYTES))
     this.#waiting = { for: wait, message: again, bytes: copy }
-    if (wait === 'verdict') this.#judge(again)
+    if (wait === 'verdict') this.#session.flow.step({ type: 'judge', statement: this.#statementOf(again) })
   }
 
-  /** Whether it must first be known how a COPY before this has ended. */
-  #waitForCopy(type: string): Waiting['for'] | undefined {
+  #decide(verdict: Verdict, message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
+    if (verdict.allow) this.#forward(message, bytes, start, end, verdict.rule)
+    else this.#refuse(message, (record) => refuse(verdict.refusal, 'ERROR', record), verdict.rule)
+  }
+
+  /** Whether it must first be known how a COPY before this has ended, or that a cancel does not hit this. */
+  #waitFirst(type: string): Waiting['for'] | undefined {
     if (this.#session.takesCopyData())
       throw new ProtocolError(`unexpected message during COPY from stdin: ${type}`)
     if (this.#session.doubt === 'sync')
       throw new ProtocolError(`a Sync must follow failed COPY data, not ${type}`)
-    return this.#session.copyHost?.blurred === true || this.#session.doubt === 'ready' ? 'answer' : undefined
+    const { copyHost, doubt, cancels } = this.#session
+    return copyHost?.blurred === true || doubt === 'ready' || cancels.length > 0 ? 'answer' : undefined
   }
 
   #wait(message: FrontendMessage): Waiting['for'] | 'refuse' | undefined {
@@ -162,13 +173,12 @@ export class Requests {
     }
   }
 
-  /** A statement that is not known has no text, and counts as one that cannot be read. */
-  #judge(message: FrontendMessage): void {
-    const { options, reading, flow } = this.#session
+  /** What is not known has no text, and counts as a text that cannot be read. */
+  #statementOf(message: FrontendMessage): Statement {
+    const { options, reading } = this.#session
     const text = this.#textOf(message)
     const readable = text !== undefined && dependable(text, reading)
-    const statement = { text: text ?? new Uint8Array(0), database: options.database, dependable: readable }
-    flow.step({ type: 'judge', statement })
+    return { text: text ?? NOTHING, database: options.database, dependable: readable }
   }
 
   #textOf(message: FrontendMessage): Uint8Array | undefined {
@@ -190,7 +200,8 @@ export class Requests {
       throw new TypeError(`${type} is nothing to be refused`)
     }
     const unnamed = type === 'parse' && message.name.length === 0
-    this.#replace(unnamed ? 'unnamed parse' : type, this.#refusedPayloads(message), error, rule)
+    const portal = type === 'bind' ? message.portal : undefined
+    this.#replace(unnamed ? 'unnamed parse' : type, this.#refusedPayloads(message), error, rule, portal)
   }
 
   #refusedPayloads(message: FrontendMessage): Payload[] {
@@ -215,6 +226,7 @@ export class Requests {
     payloads: readonly Payload[],
     error: (record: string) => Uint8Array,
     rule?: string,
+    portal?: Uint8Array,
   ): void {
     const session = this.#session
     const substitute = substituteFor(refused, session.options.unguessable)
@@ -229,7 +241,7 @@ export class Requests {
       session.ledger.begin(substitute.act, own, { parent: decision }),
     )
     item.refusal = error(session.recordName(decision))
-    announceSubstitute(session, item, refused)
+    announceSubstitute(session, item, refused, portal)
     session.flow.insert('target', substitute.bytes)
   }
 
@@ -243,8 +255,8 @@ export class Requests {
   /** Refused and not truncated; what it was stays provable by its hash. */
   #dropOversized(bytes: Uint8Array, start: number, end: number): void {
     if (this.#cutter.first) {
-      if (this.#waitForCopy('an oversized message') !== undefined) {
-        throw new ProtocolError('an oversized message behind COPY data that is not answered yet')
+      if (this.#waitFirst('an oversized message') !== undefined) {
+        throw new ProtocolError('an oversized message where the client has to wait')
       }
       this.#oversized = createHash('sha256')
     }
@@ -262,6 +274,8 @@ export class Requests {
     )
   }
 }
+
+const NOTHING = new Uint8Array(0)
 
 /** What each message that has no limit of its own is replaced by. */
 const OVERSIZED: ReadonlyMap<number, Refusable> = new Map([

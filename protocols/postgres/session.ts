@@ -1,10 +1,11 @@
 /** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
 import type { Outcome, Payload } from '../events.ts'
+import type { Statement as JudgedStatement, Verdict } from '../relay.ts'
 import type { TransactionStatus } from './backend.ts'
 import type { Ready } from './connect.ts'
 import { Flow } from './flow.ts'
 import { Names } from './names.ts'
-import { json, Ledger, type Result } from './operations.ts'
+import { json, Ledger, type Operation, type Result } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
 import { changedBy, type Portal, type Statement, settleChanges } from './statements.ts'
 
@@ -19,6 +20,8 @@ export interface RelayOptions {
   readonly unguessable: string
   /** Whether each Query, Parse, Bind and FunctionCall is to be judged before it is forwarded. */
   readonly judge: boolean
+  /** Tried before a `judge` step is made: a verdict at hand spares the copy of what would have to wait. */
+  readonly judgeAtOnce?: (statement: JudgedStatement) => Verdict | undefined
   /** The session's role may not write: FunctionCall, which no parser sees through, is refused. */
   readonly readOnly: boolean
   /** Parameters: `mask` is stored like `keep` (who looks decides), of `redact` only count and types. */
@@ -65,6 +68,8 @@ export class Session {
    * `sync`: it has to send a Sync first, as every client does.
    */
   doubt: 'ready' | 'sync' | undefined
+  /** Cancels of our own that are on their way; statements wait for them, lest they hit the wrong one. */
+  readonly cancels: Operation[] = []
   encoding: string
 
   #transaction: TransactionStatus = 'I'

@@ -61,10 +61,19 @@ export interface NameChange {
 const CANDIDATE = /prepare|deallocate|discard|close/i
 const NO_CHANGES: readonly NameChange[] = []
 
+/** A longer text is not read through, for that would hold up everybody else; it is taken for unreadable. */
+const SCAN_BYTES_MAX = 256 * 1024
+/** No server says this, so any tag that changes names is one too many, and all names lose their meaning. */
+const UNREAD: readonly NameChange[] = [
+  { of: 'statement', tag: '' },
+  { of: 'portal', tag: '' },
+]
+
 /** In their order in the text. A text that cannot be read surely (see lexer.ts) is compared with the tags later. */
 export function nameChanges(text: Uint8Array): readonly NameChange[] {
   const latin = decodeLatin(text)
   if (!CANDIDATE.test(latin)) return NO_CHANGES
+  if (text.length > SCAN_BYTES_MAX) return UNREAD
   return scan(latin).statements.flatMap((words) => changeOf(words) ?? [])
 }
 
@@ -163,7 +172,8 @@ export function dependable(
 ): boolean {
   if (!reading.plainStrings || !reading.asciiSafe) return false
   if (!reading.settled && text.some((byte) => byte >= HIGH_BIT)) return false
-  return !text.includes(BACKSLASH) || !scan(decodeLatin(text)).backslash
+  if (!text.includes(BACKSLASH)) return true
+  return text.length <= SCAN_BYTES_MAX && !scan(decodeLatin(text)).backslash
 }
 
 const BACKSLASH = 0x5c

@@ -60,7 +60,7 @@ class GcmNonce {
   readonly #view: DataView
 
   constructor(iv: Uint8Array) {
-    this.bytes = iv.slice()
+    this.bytes = new Uint8Array(iv)
     this.#view = new DataView(this.bytes.buffer)
   }
 

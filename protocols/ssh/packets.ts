@@ -105,9 +105,9 @@ export class PacketReader {
     this.#pending = this.#pending.length === 0 ? chunk : concat([this.#pending, chunk])
   }
 
-  /** Copies what is left, so that the last chunk is its owner's again. */
+  /** Copies what is left, so that the last chunk is its owner's again (`slice` of a Buffer would not copy). */
   release(): void {
-    this.#pending = this.#pending.slice()
+    this.#pending = new Uint8Array(this.#pending)
   }
 
   /** Up to and with the next LF, for the version exchange; undefined while there is none. */
@@ -117,7 +117,7 @@ export class PacketReader {
       throw new ProtocolError(`a version line above ${lengthMax} bytes`)
     }
     if (end === -1) return undefined
-    const line = this.#pending.slice(0, end + 1)
+    const line = new Uint8Array(this.#pending.subarray(0, end + 1))
     this.#pending = this.#pending.subarray(end + 1)
     return line
   }

@@ -53,7 +53,7 @@ export const CLEAR_OPENER: Opener = {
   headLength: 4,
   tagLength: 0,
   packetLength: (_sequence, head) => readLength(head),
-  open: (_sequence, sealed) => sealed.slice(4),
+  open: (_sequence, sealed) => new Uint8Array(sealed.subarray(4)),
 }
 
 export function readLength(head: Uint8Array): number {

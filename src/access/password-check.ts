@@ -43,7 +43,7 @@ export class PasswordCheck {
     if (this.#remembers(key)) return 'right'
     if (this.#waiting.length >= WAITING_MAX) return 'busy'
     const right = await this.#once(key, () => runArgon2(secret, argon.salt, argon.cost, argon.hash))
-    if (!right || argon.text === '') return 'wrong'
+    if (!right) return 'wrong'
     this.#remember(key)
     return 'right'
   }

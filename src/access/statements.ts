@@ -194,7 +194,7 @@ export function describePart(part: StatementPart | undefined): string {
 }
 
 function conditionsOf({ when }: Policy): string {
-  const verbs = when.verb?.join(' and ') ?? 'Statements'
+  const verbs = when.verb?.join(', ') ?? 'all statements'
   const tables = when.table === undefined ? '' : ` on ${when.table.join(', ')}`
-  return `${verbs}${tables}${when.where === undefined ? '' : ' without a WHERE'} are refused here.`
+  return `Refused here: ${verbs}${tables}${when.where === undefined ? '' : ' without a WHERE'}.`
 }

@@ -82,6 +82,18 @@ export function sqliteCode(error: unknown): string | undefined {
   return error instanceof Sqlite.SqliteError ? error.code : undefined
 }
 
+/** Writes the log back and cuts it, without waiting for anybody. False: a reader holds on to an older state. */
+export function truncateLog(db: Database): boolean {
+  // The writer's patience is for locks; here it would keep records waiting for a reader.
+  db.pragma('busy_timeout = 0')
+  try {
+    const [result] = db.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[]
+    return result?.busy === 0
+  } finally {
+    db.pragma('busy_timeout = 5000')
+  }
+}
+
 /** Opens a database that somebody else may be writing. Rows never change, so slices of reads agree. */
 export function openForReading(path: string): Database {
   const db = new Sqlite(path, { readonly: true, fileMustExist: true })

@@ -4,11 +4,13 @@
  * and taken up again after a crash: every step may be done twice.
  */
 import type { Database, Statement } from 'better-sqlite3'
+import { truncateLog } from './database.ts'
 import { decodeBundle, type Leaf, type Members, parseLeaf, type Scope } from './format.ts'
 import type { KeyStore } from './keys.ts'
 
-/** Rows that one slice removes, and leaves that one slice looks at. */
-const ROWS_A_SLICE = 2000
+/** What one slice removes at most, in rows and in bytes, and how many commits one slice looks at. */
+const ROWS_A_SLICE = 500
+const BYTES_A_SLICE = 4 << 20
 const BUNDLES_A_SLICE = 50
 
 type Order = { readonly erase: Scope } | { readonly retain: number }
@@ -28,6 +30,9 @@ interface BundleRow {
   leaves: Buffer
 }
 
+/** `waiting`: all rows are gone, but a reader still holds a state of the database that has them. */
+export type ErasureState = 'busy' | 'waiting' | 'idle'
+
 export class Erasure {
   readonly #db: Database
   readonly #keys: KeyStore
@@ -35,38 +40,68 @@ export class Erasure {
   readonly #bundles: Statement
   readonly #erase: Statement
   readonly #isErased: Statement
-  readonly #removeOne: Statement
-  readonly #removeSome: Statement
+  readonly #select: Statement
+  readonly #remove: Statement
+  readonly #finish: Statement
   #work: { readonly seq: number; readonly steps: Iterator<void> } | undefined
+  /** Rows are gone up to the order of this record; and nothing of it is in the database's files. */
+  #removed = -1
+  #carriedOut = -1
+  /** Up to the order of this record, nothing is in the journal either. */
+  #scrubbed: number
 
-  constructor(db: Database, keys: KeyStore) {
+  /** `scrubbed`: the newest order at a time when the journal held nothing but zeros. */
+  constructor(db: Database, keys: KeyStore, scrubbed: number) {
     this.#db = db
     this.#keys = keys
-    this.#next = db.prepare('SELECT seq, scope FROM deletion WHERE done = 0 ORDER BY seq LIMIT 1')
+    this.#scrubbed = scrubbed
+    this.#next = db.prepare('SELECT seq, scope FROM deletion WHERE done = 0 AND seq > ? ORDER BY seq LIMIT 1')
     this.#bundles = db.prepare(
       'SELECT first, count, codec, crc, leaves FROM bundle WHERE first >= ? AND first < ? ORDER BY first LIMIT ?',
     )
     this.#erase = db.prepare('INSERT INTO erased(sid, i, seq) VALUES (?,?,?)')
     this.#isErased = db.prepare('SELECT 1 FROM erased WHERE sid = ? AND i IS ?').pluck()
-    this.#removeOne = db.prepare('DELETE FROM payload WHERE sid = ? AND i = ?')
-    this.#removeSome = db.prepare(
-      'DELETE FROM payload WHERE rowid IN (SELECT rowid FROM payload WHERE sid = ? LIMIT ?)',
+    this.#select = db.prepare(
+      'SELECT i, length(data) AS bytes FROM payload WHERE sid = ? AND i > ? ORDER BY i LIMIT ?',
     )
+    this.#remove = db.prepare('DELETE FROM payload WHERE sid = ? AND i = ?')
+    this.#finish = db.prepare('UPDATE deletion SET done = 1 WHERE done = 0 AND seq <= ?')
   }
 
-  /** Does one slice of what is ordered. False: nothing is left to do. */
-  step(): boolean {
+  /** The newest order that is carried out but for the journal. */
+  get carriedOut(): number {
+    return this.#carriedOut
+  }
+
+  /** Does one slice of what is ordered. */
+  step(): ErasureState {
     if (this.#work === undefined) {
-      const row = this.#next.get() as { seq: number; scope: string } | undefined
-      if (row === undefined) return false
+      const row = this.#next.get(this.#removed) as { seq: number; scope: string } | undefined
+      if (row === undefined) return this.#clearLogs()
       this.#work = { seq: row.seq, steps: this.#carryOut(row.seq, JSON.parse(row.scope) as Order) }
     }
-    if (this.#work.steps.next().done !== true) return true
-    this.#db.prepare('UPDATE deletion SET done = 1 WHERE seq = ?').run(this.#work.seq)
-    // What was deleted still stands in the WAL until it is written over: it goes now.
-    this.#db.pragma('wal_checkpoint(TRUNCATE)')
+    const { seq, steps } = this.#work
+    // A generator that has thrown calls itself done: what failed is begun anew instead.
     this.#work = undefined
-    return true
+    if (steps.next().done === true) this.#removed = seq
+    else this.#work = { seq, steps }
+    return 'busy'
+  }
+
+  /** The journal's free space was written over after the orders up to that of record `through` were carried out. */
+  scrubbed(through: number): void {
+    this.#scrubbed = Math.max(this.#scrubbed, through)
+    this.#finish.run(Math.min(this.#scrubbed, this.#carriedOut))
+  }
+
+  /** What was deleted still stands in the databases' logs, until they are written back and cut. */
+  #clearLogs(): ErasureState {
+    if (this.#carriedOut === this.#removed) return 'idle'
+    const isClear = [truncateLog(this.#db), this.#keys.truncateLog()].every((one) => one)
+    if (!isClear) return 'waiting'
+    this.#carriedOut = this.#removed
+    this.#finish.run(Math.min(this.#scrubbed, this.#carriedOut))
+    return 'idle'
   }
 
   *#carryOut(seq: number, order: Order): Generator<void> {
@@ -74,33 +109,73 @@ export class Erasure {
       yield* this.#closedBelow(order.retain, seq)
       yield* this.#prune(order.retain, seq)
     } else if ('below' in order.erase) {
-      yield* this.#closedBelow(order.erase.below, seq)
+      // An order over records that were not there yet lets no verifier excuse what is missing.
+      if (order.erase.below <= seq) yield* this.#closedBelow(order.erase.below, seq)
     } else if ('sids' in order.erase) {
-      for (const sid of order.erase.sids) yield* this.#session(sid, seq)
+      yield* this.#sessions(order.erase.sids, seq)
     } else {
       const { refs } = order.erase
       this.#atOnce(() => {
-        for (const [sid, i] of refs) {
-          this.#markErased(sid, i, seq)
-          this.#removeOne.run(sid, i)
-        }
+        for (const [sid, i] of refs) this.#markErased(sid, i, seq)
       })
+      yield* this.#removeAll(refs.map(([sid, i]) => ({ sid, from: i, to: i })))
     }
   }
 
-  /** The key first: from then on the rows are nothing but noise, wherever a copy of them is. */
-  *#session(sid: string, seq: number): Generator<void> {
-    this.#keys.remove([sid])
-    this.#atOnce(() => this.#markErased(sid, null, seq))
-    while (this.#removeSome.run(sid, ROWS_A_SLICE).changes === ROWS_A_SLICE) yield
+  /** The keys first: from then on the rows are nothing but noise, wherever a copy of them is. */
+  *#sessions(sids: readonly string[], seq: number): Generator<void> {
+    this.#keys.remove(sids)
+    this.#atOnce(() => {
+      for (const sid of sids) this.#markErased(sid, null, seq)
+    })
+    yield* this.#removeAll(sids.map((sid) => ({ sid, from: 0, to: Number.MAX_SAFE_INTEGER })))
   }
 
   *#closedBelow(below: number, seq: number): Generator<void> {
     for (const leaves of this.#slices(0, below)) {
-      for (const { kind, sid, seq: at } of leaves) {
-        if (kind === 'session.close' && sid !== undefined && at < below) yield* this.#session(sid, seq)
+      const closed = leaves.filter((leaf) => leaf.kind === 'session.close' && leaf.seq < below)
+      const sids = closed.flatMap(({ sid }) => (sid === undefined ? [] : [sid]))
+      for (let at = 0; at < sids.length; at += ROWS_A_SLICE) {
+        yield* this.#sessions(sids.slice(at, at + ROWS_A_SLICE), seq)
+        yield
       }
       yield
+    }
+  }
+
+  /** Removes rows, in as many transactions as their number and size need. */
+  *#removeAll(ranges: Iterable<{ sid: string; from: number; to: number }>): Generator<void> {
+    let doomed: [string, number][] = []
+    let bytes = 0
+    const remove = (): void => {
+      this.#atOnce(() => {
+        for (const [sid, i] of doomed) this.#remove.run(sid, i)
+      })
+      doomed = []
+      bytes = 0
+    }
+    for (const { sid, from, to } of ranges) {
+      for (const row of this.#payloads(sid, from, to)) {
+        doomed.push([sid, row.i])
+        bytes += row.bytes
+        if (doomed.length < ROWS_A_SLICE && bytes < BYTES_A_SLICE) continue
+        remove()
+        yield
+      }
+    }
+    if (doomed.length > 0) remove()
+  }
+
+  *#payloads(sid: string, from: number, to: number): Generator<{ i: number; bytes: number }> {
+    for (let after = from - 1; ; ) {
+      const rows = this.#select.all(sid, after, ROWS_A_SLICE) as { i: number; bytes: number }[]
+      for (const row of rows) {
+        if (row.i > to) return
+        yield row
+      }
+      const last = rows.at(-1)
+      if (last === undefined) return
+      after = last.i
     }
   }
 

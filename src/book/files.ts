@@ -11,6 +11,8 @@ export interface BookFiles {
   readonly signingKey: string
   readonly vkey: string
   readonly ballast: string
+  /** What passed unrecorded while the store had failed; taken into the book at the next start. */
+  readonly gap: string
 }
 
 /** The signing key may lie elsewhere: it is the one secret that a copy of the book must not bring along. */
@@ -25,6 +27,7 @@ export function bookFiles(directory: string, signingKey = join(directory, 'book.
     signingKey,
     vkey: join(directory, 'book.vkey'),
     ballast: join(directory, 'ballast'),
+    gap: join(directory, 'gap.json'),
   }
 }
 

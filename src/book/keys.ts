@@ -4,6 +4,7 @@
  */
 import { createCipheriv, createDecipheriv, hash } from 'node:crypto'
 import type { Database } from 'better-sqlite3'
+import { truncateLog } from './database.ts'
 import type { Random } from './payload.ts'
 
 const KEK_BYTES = 32
@@ -115,7 +116,12 @@ export class KeyStore {
         for (const sid of sids) remove.run(sid)
       })
       .immediate()
-    this.#db.pragma('wal_checkpoint(TRUNCATE)')
+    this.truncateLog()
+  }
+
+  /** What was removed is in no file of the database when this is true; false: a reader holds on to an older state. */
+  truncateLog(): boolean {
+    return truncateLog(this.#db)
   }
 
   /** The next rows that are not wrapped under `kek`, for a change of KEK in batches. */

@@ -8,7 +8,7 @@ import { signCheckpoint } from './checkpoint.ts'
 import { BookError } from './database.ts'
 import { deletionScope } from './erasure.ts'
 import { BUNDLE_LEAVES_MAX, encodeBundle, encodeLeaf, type Members } from './format.ts'
-import { fold, HASH_BYTES, TILE_HASHES } from './hashes.ts'
+import { HASH_BYTES, TILE_HASHES } from './hashes.ts'
 import type { Random } from './payload.ts'
 import { leafHash, type RightEdge } from './tree.ts'
 
@@ -48,6 +48,9 @@ export interface AppendOptions {
   /** Who signs, where it is not the present signer alone: a change of keys is signed by both. */
   readonly signers?: readonly Signer[]
 }
+
+/** A tile holds the nodes of one height; the next level's stand this much higher. */
+const TILE_HEIGHT = Math.log2(TILE_HASHES)
 
 /** Another writer has been here: two writers of one log are fatal. */
 export class BookMovedError extends Error {
@@ -142,8 +145,9 @@ export class Store {
       const place = { log: this.origin, seq: first + leaves.length, prev, salt: this.#salt() }
       const leaf = encodeLeaf(timed, place)
       const hash = leafHash(leaf)
-      edge.append(hash)
-      this.#extendTiles(partial, 0, hash, place.seq)
+      edge.append(hash, (height, root) => {
+        if (height % TILE_HEIGHT === 0) this.#extendTile(partial, height / TILE_HEIGHT, root, place.seq)
+      })
       for (const { i, bytes } of payloads) this.#insertPayload.run(members.sid, i, bytes)
       const scope = deletionScope(members)
       // In the same commit: what a record orders to be deleted is deleted, however often the process dies first.
@@ -180,18 +184,17 @@ export class Store {
     return Buffer.from(this.#random(16)).toString('base64url')
   }
 
-  /** Adds the hash that is the `index`-th of its tile level; a tile that is full becomes a row and moves up. */
-  #extendTiles(partial: Uint8Array[][], level: number, hash: Uint8Array, index: number): void {
-    let row = partial[level]
-    if (row === undefined) {
-      row = []
-      partial[level] = row
-    }
+  /** Adds a hash to the tiles' `level`, where the record `seq` completed it; a tile that is full becomes a row. */
+  #extendTile(partial: Uint8Array[][], level: number, hash: Uint8Array, seq: number): void {
+    const row = partial[level] ?? []
+    partial[level] = row
     row.push(hash)
     if (row.length < TILE_HASHES) return
-    const n = Math.floor(index / TILE_HASHES)
-    this.#insertTile.run(level, n, Buffer.concat(row, TILE_HASHES * HASH_BYTES))
+    this.#insertTile.run(
+      level,
+      Math.floor(seq / TILE_HASHES ** (level + 1)),
+      Buffer.concat(row, TILE_HASHES * HASH_BYTES),
+    )
     partial[level] = []
-    this.#extendTiles(partial, level + 1, fold(row), n)
   }
 }

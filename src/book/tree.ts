@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 
 export const HASH_BYTES = 32
+/** Hashes of one tile, as tlog-tiles has it. */
+export const TILE_HASHES = 256
 
 /** A string is the quickest way out of node:crypto; asking it for a buffer costs twice as much. */
 function sha256(bytes: Uint8Array): Uint8Array {
@@ -64,12 +66,16 @@ export class RightEdge {
     return this.#size
   }
 
-  append(leaf: Uint8Array): void {
+  /** Adds a leaf's hash; `complete` is told the root of every subtree that is complete now, from the leaf upwards. */
+  append(leaf: Uint8Array, complete?: (height: number, root: Uint8Array) => void): void {
     let node = leaf
+    let height = 0
+    complete?.(height, node)
     for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
       const left = this.#hashes.pop()
       assert(left !== undefined)
       node = nodeHash(left, node)
+      complete?.(++height, node)
     }
     this.#hashes.push(node)
     this.#size++

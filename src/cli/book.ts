@@ -10,9 +10,8 @@ import { erase, retain, rotateSigningKey } from '../record/administration.ts'
 import type { BookStatus } from '../record/messages.ts'
 import { withBook } from '../recording.ts'
 import { OperatorError } from '../system/operator-error.ts'
-import { readConfig } from './config-file.ts'
 import { ask, DEFAULT_CONFIG, type GatewayOptions } from './gateway.ts'
-import type { Io } from './io.ts'
+import { configOrFail, type Io } from './io.ts'
 import { RELEASE } from './release.ts'
 
 type Recorder = Parameters<typeof erase>[0]
@@ -86,7 +85,7 @@ async function either<Answer>(
       'no gateway runs there; without one, --config FILE must say where the keys are',
     )
   }
-  const loaded = await readConfig(options.config ?? DEFAULT_CONFIG)
+  const loaded = await configOrFail(options.config ?? DEFAULT_CONFIG)
   return withBook({ loaded, env: process.env, release: RELEASE, acceptJournalLoss: false }, alone)
 }
 

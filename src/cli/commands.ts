@@ -1,15 +1,24 @@
 /** Every command, its options, and the function that carries it out. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Scope } from '../book/format.ts'
+import { readSql } from '../sql.ts'
+import { systemClock } from '../system/clock.ts'
+import { accessList, accessWhy } from './access.ts'
 import { bookErase, bookRetain, bookRotateKey, bookStatus } from './book.ts'
+import { check } from './check.ts'
 import { connect } from './connect.ts'
 import { demo } from './demo.ts'
 import { doctor } from './doctor.ts'
+import { exportBook } from './export.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
+import { init } from './init.ts'
 import type { Io } from './io.ts'
+import { proof } from './proof.ts'
 import { RELEASE } from './release.ts'
 import { serve } from './serve.ts'
 import { killSession, listSessions } from './sessions.ts'
+import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
+import { verify } from './verify.ts'
 
 /** What a command comes to: its exit code. */
 type Run = (exit: Promise<number>) => void
@@ -61,9 +70,77 @@ export function program(io: Io, run: Run): Command {
     .action((target: string | undefined, options) =>
       run(doctor(target === undefined ? options : { ...options, target }, io)),
     )
+  addConfiguration(root, io, run)
+  addTokens(root, io, run)
+  addAccess(root, io, run)
   addSessions(root, io, run)
+  addEvidence(root, io, run)
   addBook(root, io, run)
   return root
+}
+
+function addConfiguration(root: Command, io: Io, run: Run): void {
+  root
+    .command('init')
+    .description('write a first installation into a new folder')
+    .argument('<folder>')
+    .requiredOption('--name <name>', "the gateway's name, for good: the book is called after it")
+    .option('--host <name...>', 'names and addresses under which clients reach it', [])
+    .option('--user <name>', 'the first user', process.env['USER'] ?? 'admin')
+    .action((folder: string, { name, host, user }) =>
+      run(init({ folder, name, hosts: host, user, clock: systemClock }, io)),
+    )
+  root
+    .command('check')
+    .description('say what is wrong with a configuration, and what a change opens')
+    .argument('[file]', 'the configuration', DEFAULT_CONFIG)
+    .option('--baseline <file>', 'who may reach what as it was agreed; a difference exits with 5')
+    .option('--write-baseline', 'write that file instead', false)
+    .addOption(new Option('--format <form>').choices(['text', 'json', 'github']).default('text'))
+    .action((file: string, options) => run(check({ ...options, file }, io)))
+}
+
+function addTokens(root: Command, io: Io, run: Run): void {
+  const token = root.command('token').description('personal access tokens')
+  const common = { clock: systemClock, env: process.env }
+  local(token.command('create').description('make one; it is shown once'))
+    .argument('<user>')
+    .option('--label <text>', 'what it is for', '')
+    .option('--expires <time>', 'a time such as 90d, or a date', '90d')
+    .action((user: string, options) => run(tokenCreate({ ...options, ...common, user }, io)))
+  local(token.command('ls').description('list them'))
+    .argument('[user]')
+    .action((user: string | undefined, options) =>
+      run(tokenList({ ...options, ...common, ...(user === undefined ? {} : { user }) }, io)),
+    )
+  local(token.command('revoke').description('end one, and the sessions that used it'))
+    .argument('<id>')
+    .action((id: string, options) => run(tokenRevoke({ ...options, ...common, id }, io)))
+}
+
+function addAccess(root: Command, io: Io, run: Run): void {
+  const access = root.command('access').description('who may reach what, and why')
+  const clock = systemClock
+  local(access.command('ls').description('everybody and everything')).action((options) =>
+    run(accessList({ ...options, clock }, io)),
+  )
+  local(access.command('who').description('who may reach a target'))
+    .argument('<target>')
+    .action((target: string, options) => run(accessList({ ...options, clock, target }, io)))
+  local(access.command('why').description('why somebody may, or may not'))
+    .argument('<user>')
+    .argument('<target>')
+    .argument('[sql]', 'a statement to be judged too')
+    .action((user: string, target: string, sql: string | undefined, options) =>
+      run(accessWhy({ ...options, clock, user, target, ...(sql === undefined ? {} : { sql }), readSql }, io)),
+    )
+}
+
+/** What works on files alone. */
+function local(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .addOption(new Option('-o, --output <form>').choices(['text', 'json']).default('text'))
 }
 
 function addSessions(root: Command, io: Io, run: Run): void {
@@ -77,11 +154,59 @@ function addSessions(root: Command, io: Io, run: Run): void {
     .action((session: string, options) => run(killSession({ ...options, session }, io)))
 }
 
+function addEvidence(root: Command, io: Io, run: Run): void {
+  root
+    .command('verify')
+    .description('check a book, a copy, an export or a proof, with the public key alone')
+    .option('--data <dir>', "a gateway's data directory")
+    .option('--book <path>', 'a copied book.db, or the folder of an export')
+    .option('--proof <file>', 'one record with its evidence')
+    .option('--key <vkey>', 'the first public key, kept elsewhere; or a file with it')
+    .option('--checkpoint <file...>', 'checkpoints that were kept elsewhere')
+    .option('--from <record>', 'take what lies below by its hashes', whole)
+    .option('--remember <file>', 'keep the verified head there, and hold the next run against it')
+    .option('--max-age <time>', 'the newest record must not be older', duration)
+    .option('--max-gap <time>', 'between two records', duration)
+    .option('--closed', 'no operation may be open at the end', false)
+    .option('--require-evidence', 'exit with 5 where evidence from outside is missing', false)
+    .option('--json', 'one object', false)
+    .action(({ maxAge, maxGap, ...options }) =>
+      run(
+        verify(
+          {
+            ...options,
+            ...(maxAge === undefined ? {} : { maxAgeMs: maxAge }),
+            ...(maxGap === undefined ? {} : { maxGapMs: maxGap }),
+          },
+          io,
+        ),
+      ),
+    )
+  root
+    .command('proof')
+    .description('write the evidence of one record, to be verified offline')
+    .argument('<record>', 'its index, or index-hash as it is shown')
+    .requiredOption('-o, --output <file>', 'where to')
+    .option('--data <dir>', "a gateway's data directory")
+    .option('--book <path>', 'a copied book.db, or the folder of an export')
+    .option('--key <vkey>', 'the first public key')
+    .option('--payloads', 'with the ciphertexts that it names', false)
+    .action((record: string, options) => run(proof({ ...options, record }, io)))
+}
+
 function addBook(root: Command, io: Io, run: Run): void {
   const book = root.command('book').description('the book itself')
   gateway(book.command('status').description('its size, head and state')).action((options) =>
     run(bookStatus(options, io)),
   )
+  book
+    .command('export')
+    .description('write the book in the tile layout of transparency logs, for other programs')
+    .argument('<folder>')
+    .option('--data <dir>', "a gateway's data directory")
+    .option('--book <file>', 'a copied book.db')
+    .option('--payloads', 'with the ciphertexts', false)
+    .action((folder: string, options) => run(exportBook({ ...options, folder }, io)))
   recorded(gateway(book.command('erase').description('destroy payloads; the book still verifies')))
     .option('--session <id...>', 'whole sessions, with their keys')
     .option('--payload <session.index...>', 'single payloads', payload)

@@ -6,10 +6,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline/promises'
 import pg from 'pg'
 import { OperatorError } from '../system/operator-error.ts'
-import { readConfig } from './config-file.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
-import type { Io } from './io.ts'
-import { table } from './table.ts'
+import { configOrFail, type Io, printTable } from './io.ts'
 
 export interface ConnectOptions {
   readonly target: string
@@ -54,7 +52,7 @@ export async function connect(options: ConnectOptions, io: Io): Promise<number> 
 async function gatewayOf(options: ConnectOptions): Promise<{ host: string; port: number }> {
   if (options.host !== undefined && options.port !== undefined)
     return { host: options.host, port: options.port }
-  const { config } = await readConfig(options.config ?? DEFAULT_CONFIG)
+  const { config } = await configOrFail(options.config ?? DEFAULT_CONFIG)
   const type = config.targets.get(options.target)?.type
   if (type === undefined) throw new OperatorError('usage', `no target "${options.target}" is configured`)
   if (type !== 'postgres')
@@ -127,11 +125,10 @@ async function runStatement(client: pg.Client, text: string, io: Io): Promise<vo
       if (result.fields.length === 0) io.stdout.write(`${result.command} ${result.rowCount ?? ''}\n`)
       else {
         const rows = result.rows.map((row) => row.map((value) => (value === null ? '' : String(value))))
-        io.stdout.write(
-          table(
-            result.fields.map(({ name }) => name),
-            rows,
-          ),
+        printTable(
+          io,
+          result.fields.map(({ name }) => name),
+          rows,
         )
       }
     }

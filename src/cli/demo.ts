@@ -16,13 +16,12 @@ import { type Line, Lines } from '../read/lines.ts'
 import { Unsealer } from '../read/unseal.ts'
 import { readKek } from '../recording.ts'
 import { createLog } from '../system/log.ts'
-import { readConfig } from './config-file.ts'
+import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
-import type { Io } from './io.ts'
+import { configOrFail, type Io, visible } from './io.ts'
 import { RELEASE } from './release.ts'
-import { visible } from './table.ts'
 
 export interface DemoOptions {
   readonly data?: string
@@ -59,9 +58,9 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const port = await freePort(options.portBase ?? POSTGRES_PORT, options.portBase !== undefined)
   const password = newPassword()
   const file = writeDemo(data, { shop, targetPort: server.port, port, user: 'alice', password })
-  const read = () => readConfig(file)
+  const read = () => configOrFail(file)
   const loaded = await read()
-  const log = createLog('warn', io.stderr)
+  const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
   const failed = Promise.withResolvers<number>()
   const app = await App.start({
     loaded,

@@ -5,12 +5,10 @@
 import { type DatabaseCredentials, readCredentials } from '../access/credentials.ts'
 import type { Target } from '../config/schema.ts'
 import { OperatorError } from '../system/operator-error.ts'
-import { readConfig } from './config-file.ts'
 import { examineMysql } from './doctor-mysql.ts'
 import { examinePostgres } from './doctor-postgres.ts'
 import type { Finding } from './finding.ts'
-import type { Io } from './io.ts'
-import { visible } from './table.ts'
+import { configOrFail, type Io, visible } from './io.ts'
 
 export interface DoctorOptions {
   readonly config: string
@@ -19,7 +17,7 @@ export interface DoctorOptions {
 }
 
 export async function doctor(options: DoctorOptions, io: Io): Promise<number> {
-  const { config } = await readConfig(options.config)
+  const { config } = await configOrFail(options.config)
   if (options.target !== undefined && !config.targets.has(options.target)) {
     throw new OperatorError('usage', `no target "${options.target}" is configured`)
   }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { call, type Gateway } from '../control/client.ts'
 import { OperatorError } from '../system/operator-error.ts'
-import { readConfig } from './config-file.ts'
+import { configOrFail } from './io.ts'
 
 /** The options that every administrative command takes. */
 export interface GatewayOptions {
@@ -13,7 +13,7 @@ export interface GatewayOptions {
 }
 
 /** Where `gatebook serve` looks when it is told nothing. */
-export const DEFAULT_CONFIG = 'gatebook.yaml'
+export const DEFAULT_CONFIG = 'config.yaml'
 
 export async function findGateway(options: GatewayOptions): Promise<Gateway> {
   const socket = await socketOf(options)
@@ -23,7 +23,7 @@ export async function findGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function socketOf({ data, config }: GatewayOptions): Promise<string> {
   if (data !== undefined) return join(resolve(data), 'control', 'socket')
-  const { config: read } = await readConfig(config ?? DEFAULT_CONFIG)
+  const { config: read } = await configOrFail(config ?? DEFAULT_CONFIG)
   return read.gateway.control.socket
 }
 
@@ -36,5 +36,5 @@ export async function ask<Answer>(options: GatewayOptions, command: string, give
 export async function dataOf({ data, config }: GatewayOptions): Promise<string> {
   if (data !== undefined) return resolve(data)
   if (config === undefined) throw new OperatorError('usage', 'say which book: --data DIR or --config FILE')
-  return (await readConfig(config)).config.gateway.data_dir
+  return (await configOrFail(config)).config.gateway.data_dir
 }

@@ -1,9 +1,9 @@
 /** `gatebook serve`: the gateway until it is told to stop. SIGTERM drains, a second one hurries; SIGHUP reloads. */
 import { App, type AppOptions } from '../app.ts'
 import { createLog, type Log } from '../system/log.ts'
+import { readableLines } from '../system/log-lines.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { readConfig } from './config-file.ts'
-import type { Io } from './io.ts'
+import { configOrFail, type Io } from './io.ts'
 import { RELEASE } from './release.ts'
 
 export interface ServeOptions {
@@ -18,8 +18,8 @@ export interface ServeOptions {
 const FAILURE_MS_MAX = 30_000
 
 export async function serve(options: ServeOptions, io: Io): Promise<number> {
-  const log = createLog('info', io.stderr)
-  const read = () => readConfig(options.config)
+  const log = createLog('info', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
+  const read = () => configOrFail(options.config)
   const failed = Promise.withResolvers<'failed'>()
   const appOptions: AppOptions = {
     loaded: await read(),

@@ -1,8 +1,8 @@
 /** `gatebook sessions`: what is open now, and ending it. */
 import type { SessionRow } from '../control/commands.ts'
 import { ask, type GatewayOptions } from './gateway.ts'
-import type { Io } from './io.ts'
-import { ago, stamp, table } from './table.ts'
+import { type Io, printTable } from './io.ts'
+import { ago, stamp } from './times.ts'
 
 export interface SessionsOptions extends GatewayOptions {
   readonly output: 'table' | 'json'
@@ -18,7 +18,7 @@ export async function listSessions(options: SessionsOptions, io: Io, now = Date.
   const shown = rows.map(({ since, user, target, roles, address, lastTraffic, session }) => [
     ...[stamp(since), user, target, roles.join(','), address, `${ago(now - lastTraffic)} ago`, session],
   ])
-  io.stdout.write(table(head, shown))
+  printTable(io, head, shown)
   return 0
 }
 

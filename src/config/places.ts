@@ -22,9 +22,9 @@ export class Places {
     this.#lines = lines
   }
 
-  /** `config.yaml:12` of the nearest thing that exists: what a default decided stands at its parent. */
+  /** `config.yaml:12`, where a thing begins; for one that only a default decided, where its parent does. */
   lineOf(path: Path): string {
-    return `${this.file}:${this.ofValue(path).line}`
+    return `${this.file}:${this.ofKey(path).line}`
   }
 
   /** Of a map's value; for a missing one, of the nearest key above it. */

@@ -166,9 +166,10 @@ export class Talker {
   }
 
   async #startTls(
-    { reply, alpn }: { reply: Uint8Array; alpn: readonly string[] },
+    { reply, alpn, early }: { reply: Uint8Array; alpn: readonly string[]; early?: boolean },
     upgrade: Upgrade,
   ): Promise<TlsFacts> {
+    if (early === true) return this.secure(upgrade, alpn)
     this.#demandQuiet()
     if (this.#ended !== undefined) throw this.#ended
     const plain = this.#socket

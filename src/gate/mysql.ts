@@ -22,12 +22,13 @@ import type { Accepted } from './listen.ts'
 import { CONNECT_MS_MAX, LOGIN_MS_MAX } from './postgres.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed } from './refusals.ts'
-import { judge } from './statements.ts'
+import { Judge } from './statements.ts'
 import { serverUpgrade } from './tls.ts'
 
 const SCRAMBLE_BYTES = 20
 const KILL_MS_MAX = 10_000
-const COM_QUERY = 3
+/** What the gateway says of itself to a target. */
+const OWN = { attributes: [['program_name', 'gatebook']] } as const
 /** What clients announce who know no other; passwords in clear inside TLS only, which the protocol's room sees to. */
 const METHODS: readonly mysql.Method[] = [
   'caching_sha2_password',
@@ -136,7 +137,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       target: target.socket,
       pending: { client: client.pending, target: target.pending },
       cancel: () => killQuery(gate, grant, ready.threadId),
-      judge: (statement, current) => judge(gate, current, statement, readFacts),
+      judge: new Judge(gate, grant, readFacts),
       onPump: () => {},
     })
     if (recorder.failure === undefined) session.close(why)
@@ -205,7 +206,7 @@ async function logIn(
     const conversation = mysql.connect({
       ...options,
       tls: tlsWanted(target),
-      attributes: [['program_name', 'gatebook']],
+      ...OWN,
       random: gate.parts.random,
     })
     const ready = await talker.run(conversation, {
@@ -255,24 +256,27 @@ async function learn(gate: Gate, name: string): Promise<void> {
   }
 }
 
-/** By a connection of its own, as the same account. Gives whether the target has taken it. */
+/** By a connection of its own, as the same account. */
 async function killQuery(gate: Gate, grant: Grant, thread: number): Promise<boolean> {
   using limit = deadline(gate.parts.clock, KILL_MS_MAX)
-  const options = { credential: credentialAt(gate, grant), login: undefined, database: undefined }
-  let line: Talker | undefined
+  const target = targetOf(grant)
+  let talker: Talker | undefined
   try {
-    const { talker, ready } = await logIn(gate, grant.targetName, targetOf(grant), options)
-    line = talker
-    if (ready.type !== 'ready') throw new Error(ready.message)
-    const text = Buffer.from(`KILL QUERY ${thread}`)
-    talker.socket.write(Buffer.concat([Uint8Array.of(text.length + 1, 0, 0, 0, COM_QUERY), text, mysql.QUIT]))
-    await talker.closed(limit.signal)
+    talker = new Talker(await dial(target.address, limit.signal))
+    const failure = await talker.run(
+      mysql.cancel(
+        { ...OWN, tls: tlsWanted(target), credential: credentialAt(gate, grant), random: gate.parts.random },
+        thread,
+      ),
+      { upgrade: upgradeTo(gate, grant.targetName, target), answer: () => undefined, signal: limit.signal },
+    )
+    if (failure !== undefined) throw new Error(failure.message)
     return true
   } catch (error) {
     gate.parts.log.targetFailed({ target: grant.targetName, error })
     return false
   } finally {
-    line?.socket.destroy()
+    talker?.socket.destroy()
   }
 }
 

@@ -22,7 +22,7 @@ import type { Accepted } from './listen.ts'
 import type { Pump } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed, unsupported } from './refusals.ts'
-import { judge } from './statements.ts'
+import { Judge } from './statements.ts'
 import { serverUpgrade } from './tls.ts'
 
 /** PostgreSQL's own limit from the first byte to the end of the login. */
@@ -104,6 +104,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
     talker.socket.write(Buffer.concat([login.success, ready.welcome]))
     const client = talker.take()
     const targetSide = target.take()
+    const judge = new Judge(gate, grant, (text, dependable) => gate.parts.sql.read(text, dependable))
     const relay = postgres.relay({
       session: session.sid,
       firstOperation: session.nextOp,
@@ -111,6 +112,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       ready,
       unguessable: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('hex'),
       judge: true,
+      judgeAtOnce: (statement) => judge.verdict(statement),
       readOnly: grant.readOnly,
       parameters: gate.inForce.loaded.config.recording.sql.parameters,
       statementBytesMax: gate.inForce.loaded.config.recording.sql.max_statement,
@@ -126,8 +128,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       target: targetSide.socket,
       pending: { client: client.pending, target: targetSide.pending },
       cancel: () => cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret }),
-      judge: (statement, current) =>
-        judge(gate, current, statement, (text, dependable) => gate.parts.sql.read(text, dependable)),
+      judge,
       onPump: (pump) => {
         leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => cancel(pump, relay, session))
       },

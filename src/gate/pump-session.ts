@@ -1,6 +1,6 @@
 /** An admitted session from its first byte to its last: pumped, listed as live, ended by limits or administrators. */
 import type { Socket } from 'node:net'
-import type { Relay, Side, Statement, Verdict } from '../../protocols/relay.ts'
+import type { Relay, Side } from '../../protocols/relay.ts'
 import type { Grant } from '../access/authorize.ts'
 import type { Ending } from '../access/live.ts'
 import type { RecordedSession } from '../record/session.ts'
@@ -8,6 +8,7 @@ import type { Gate } from './gate.ts'
 import type { Peer } from './proxy-header.ts'
 import { Pump, type Pumped } from './pump.ts'
 import { CANNOT_RECORD, ended } from './refusals.ts'
+import type { Judge } from './statements.ts'
 
 export interface SessionToPump {
   readonly relay: Relay
@@ -18,7 +19,7 @@ export interface SessionToPump {
   readonly target: Socket
   readonly pending: Readonly<Record<Side, Uint8Array>>
   readonly cancel: () => Promise<boolean>
-  readonly judge: (statement: Statement, grant: Grant) => Verdict
+  readonly judge: Judge
   /** Called with the pump before it runs, for what reaches it from elsewhere (cancel requests). */
   readonly onPump: (pump: Pump) => void
 }
@@ -30,8 +31,8 @@ export async function pumpSession(gate: Gate, parts: SessionToPump): Promise<Pum
   let lastTraffic = clock.now()
   const pump = new Pump({
     ...parts,
+    judge: (statement) => parts.judge.verdict(statement),
     recorder,
-    judge: (statement) => parts.judge(statement, grant),
     onTraffic: () => {
       lastTraffic = clock.now()
     },
@@ -51,6 +52,7 @@ export async function pumpSession(gate: Gate, parts: SessionToPump): Promise<Pum
     grant: () => grant,
     renew: (renewed) => {
       grant = renewed
+      parts.judge.renew(renewed)
     },
     lastTraffic: () => lastTraffic,
     isIdle: () => pump.idle,

@@ -8,15 +8,32 @@ import type { Gate } from './gate.ts'
 /** How a protocol's room reads a text. `dependable` is false where the session reads texts in its own way. */
 export type ReadFacts = (text: Uint8Array, dependable: boolean) => StatementFacts
 
-export function judge(gate: Gate, grant: Grant, statement: Statement, readFacts: ReadFacts): Verdict {
-  const { loaded } = gate.inForce
-  const { text, dependable, database } = statement
-  if (!needsFacts(grant.access, loaded, Buffer.from(text).toString('latin1'))) return ALLOWED
-  const verdict = judgeStatement(grant.access, readFacts(text, dependable), database, loaded)
-  if (verdict.type === 'allowed') return { allow: true, rule: verdict.rule }
-  const { what, why, next, rule } = verdict
-  const refusal: Refusal = { cause: 'statement', what, why, next, record: '' }
-  return { allow: false, refusal, ...(rule === undefined ? {} : { rule }) }
+/** Judges the statements of one session under what it stands on now; a reload may change that between two of them. */
+export class Judge {
+  readonly #gate: Gate
+  readonly #readFacts: ReadFacts
+  #grant: Grant
+
+  constructor(gate: Gate, grant: Grant, readFacts: ReadFacts) {
+    this.#gate = gate
+    this.#grant = grant
+    this.#readFacts = readFacts
+  }
+
+  renew(grant: Grant): void {
+    this.#grant = grant
+  }
+
+  verdict({ text, dependable, database }: Statement): Verdict {
+    const { loaded } = this.#gate.inForce
+    const { access } = this.#grant
+    if (!needsFacts(access, loaded, Buffer.from(text).toString('latin1'))) return ALLOWED
+    const verdict = judgeStatement(access, this.#readFacts(text, dependable), database, loaded)
+    if (verdict.type === 'allowed') return { allow: true, rule: verdict.rule }
+    const { what, why, next, rule } = verdict
+    const refusal: Refusal = { cause: 'statement', what, why, next, record: '' }
+    return { allow: false, refusal, ...(rule === undefined ? {} : { rule }) }
+  }
 }
 
 const ALLOWED: Verdict = { allow: true }

@@ -30,6 +30,10 @@ export async function erase(recorder: Recorder, scope: Scope, act: Act): Promise
       `session ${open} is still open: end it first (gatebook sessions kill ${open})`,
     )
   }
+  const { size } = await recorder.status()
+  if ('below' in scope && scope.below > size) {
+    throw new AdministrationError(`there is no record ${scope.below} yet: the book ends at ${size}`)
+  }
   const mark = recorder.gateway.append({ kind: 'erase', scope, sub: act.sub, by: act.by }, note(act))
   return carryOut(recorder, mark)
 }
@@ -72,7 +76,7 @@ export async function rewrapKeys(
     })
     if (keys.length === 0) break
     const rewrapped = keys.map((row): WrappedKey => {
-      const key = keks.from.unwrap(recorder.origin, row)
+      const key = unwrapped(recorder.origin, row, keks.from)
       const wrapped = keks.to.wrap(recorder.origin, row.sid, key, keks.random)
       key.fill(0)
       return wrapped
@@ -84,10 +88,20 @@ export async function rewrapKeys(
   return count
 }
 
+function unwrapped(origin: string, row: WrappedKey, kek: Kek): Buffer {
+  try {
+    return kek.unwrap(origin, row)
+  } catch (cause) {
+    const message = `the key of session ${row.sid} is wrapped under ${row.kek} and does not unwrap under ${kek.id}`
+    throw new AdministrationError(message, { cause })
+  }
+}
+
 async function carryOut(recorder: Recorder, mark: number): Promise<{ size: number }> {
   const committed = await recorder.committed(mark)
-  await recorder.thread.ask({ type: 'deleted' })
+  const { through } = await recorder.thread.ask({ type: 'deleted' })
   await recorder.scrubJournal()
+  await recorder.thread.ask({ type: 'scrubbed', through })
   return committed
 }
 

@@ -3,6 +3,7 @@
  * It has no loop and no thread of its own; thread.ts turns it.
  */
 import { formatVkey } from '../book/checkpoint.ts'
+import { sqliteCode, truncateLog } from '../book/database.ts'
 import { Erasure, retentionPoint } from '../book/erasure.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
 import { JournalMarks, JournalTail } from '../book/journal.ts'
@@ -11,8 +12,8 @@ import { type OpenedBook, openBook } from '../book/open.ts'
 import type { Random } from '../book/payload.ts'
 import { rotateSigningKey } from '../book/rotation.ts'
 import { Store } from '../book/store.ts'
-import { PlacedFile } from '../system/durable.ts'
-import { Drain, type Drained } from './drain.ts'
+import { isDiskFull, PlacedFile } from '../system/durable.ts'
+import { Drain } from './drain.ts'
 import type { Answer, BookState, Ready, Request, ThreadOptions } from './messages.ts'
 import { recover } from './recovery.ts'
 import { Upkeep } from './upkeep.ts'
@@ -57,7 +58,7 @@ export class Bookkeeper {
       this.#store,
       JOURNAL_FILE,
     )
-    this.#erasure = new Erasure(db, this.#keys)
+    this.#erasure = new Erasure(db, keys, recovered.scrubbed)
     const { disk, signingKeyMaxAgeMs } = options
     this.#upkeep = new Upkeep({ ...parts, db, store: this.#store, files, disk, signingKeyMaxAgeMs })
     this.ready = {
@@ -76,25 +77,32 @@ export class Bookkeeper {
 
   /** One round of work. `busy`: there may be more at once. `stopped`: everything is in the book and closed. */
   turn(): 'busy' | 'idle' | 'stopped' {
-    const drained = this.#commit()
+    const drained = this.#withRoom(() => this.#drain.step())
     if (drained !== undefined) {
       this.#drained = drained.batch
-      this.#keys.markClosed(drained.closed)
       const done = this.#forCommitted.filter(({ batch }) => batch <= drained.batch)
       this.#forCommitted = this.#forCommitted.filter(({ batch }) => batch > drained.batch)
       for (const { id } of done) this.#parts.onAnswer(id, { size: drained.head.size })
+      if (drained.closed.length > 0) this.#withRoom(() => this.#keys.markClosed(drained.closed))
     }
-    const erasing = this.#erasure.step()
-    if (!erasing) for (const id of this.#forDeleted.splice(0)) this.#parts.onAnswer(id, undefined)
-    this.#book.sidecar.offer(this.#store.head.note, this.#parts.now() / 1000)
-    this.#upkeep.turn(drained !== undefined)
-    if (drained !== undefined || erasing) return 'busy'
+    const erasing = this.#withRoom(() => this.#erasure.step())
+    if (erasing === 'idle') {
+      const through = this.#erasure.carriedOut
+      for (const id of this.#forDeleted.splice(0)) this.#parts.onAnswer(id, { through })
+    }
+    this.#withRoom(() => this.#book.sidecar.offer(this.#store.head.note, this.#parts.now() / 1000))
+    this.#withRoom(() => this.#upkeep.turn(drained !== undefined))
+    if (drained !== undefined || erasing === 'busy') return 'busy'
     if (this.#stopping === undefined) return 'idle'
     this.#stop(this.#stopping)
     return 'stopped'
   }
 
   handle(id: number, request: Request): void {
+    this.#withRoom(() => this.#handle(id, request))
+  }
+
+  #handle(id: number, request: Request): void {
     const answer = (value: Answer): void => this.#parts.onAnswer(id, value)
     switch (request.type) {
       case 'keys':
@@ -113,6 +121,10 @@ export class Bookkeeper {
         break
       case 'deleted':
         this.#forDeleted.push(id)
+        break
+      case 'scrubbed':
+        this.#erasure.scrubbed(request.through)
+        answer(undefined)
         break
       case 'status': {
         const { size, note: head } = this.#store.head
@@ -133,14 +145,14 @@ export class Bookkeeper {
     }
   }
 
-  #commit(): Drained | undefined {
+  /** On a full disk the ballast's room is for what ends the running work in order: `work` is tried once more in it. */
+  #withRoom<T>(work: () => T): T {
     try {
-      return this.#drain.step()
+      return work()
     } catch (error) {
-      // Full: the ballast's room is for what ends the running work in order. The same records are tried again.
-      const isFull = error instanceof Error && 'code' in error && error.code === 'SQLITE_FULL'
+      const isFull = isDiskFull(error) || sqliteCode(error) === 'SQLITE_FULL'
       if (!isFull || !this.#upkeep.suspend()) throw error
-      return this.#drain.step()
+      return work()
     }
   }
 
@@ -148,8 +160,7 @@ export class Bookkeeper {
     const { db, keys, sidecar } = this.#book
     this.#store.append([], { keep: true })
     sidecar.write(this.#store.head.note)
-    db.pragma('wal_checkpoint(TRUNCATE)')
-    keys.pragma('wal_checkpoint(TRUNCATE)')
+    for (const one of [db, keys]) truncateLog(one)
     this.#disk[Symbol.dispose]()
     this.#book[Symbol.dispose]()
     this.#parts.onAnswer(id, undefined)

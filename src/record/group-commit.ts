@@ -28,6 +28,7 @@ export class GroupCommit {
   readonly #disk: JournalDisk
   readonly #schedule: Schedule
   readonly #onFailure: (error: Error) => void
+  readonly #goOn: boolean
   #written: Mark
   #durable: Mark
   #forWritten: Waiting[] = []
@@ -46,15 +47,27 @@ export class GroupCommit {
 
   constructor(
     ring: JournalRing,
-    parts: { disk: JournalDisk; schedule: Schedule; onFailure: (error: Error) => void },
+    parts: {
+      disk: JournalDisk
+      schedule: Schedule
+      onFailure: (error: Error) => void
+      /** After a failure everything counts as recorded: the operator wants it so, and the gap is told. */
+      goOn?: boolean
+    },
   ) {
     this.#ring = ring
     this.#disk = parts.disk
     this.#schedule = parts.schedule
     this.#onFailure = parts.onFailure
+    this.#goOn = parts.goOn ?? false
     this.#written = ring.open - 1
     this.#durable = this.#written
     this.#covered = this.#written
+  }
+
+  /** Whether what is appended goes nowhere, and everybody is told that it has. */
+  get isLeftOpen(): boolean {
+    return this.#goOn && this.#failure !== undefined
   }
 
   get backlog(): number {
@@ -68,12 +81,16 @@ export class GroupCommit {
 
   /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
   append(members: string, carried: readonly Carried[]): Mark {
+    if (this.isLeftOpen) return this.#written
     if (this.#failure !== undefined) throw this.#failure
     let mark: Mark
     try {
       mark = this.#ring.append(members, carried)
     } catch (cause) {
-      throw cause instanceof RangeError ? cause : this.#fail('write', cause)
+      if (cause instanceof RangeError) throw cause
+      const failure = this.#fail('write', cause)
+      if (this.#goOn) return this.#written
+      throw failure
     }
     if (!this.#flushing) {
       this.#flushing = true
@@ -83,7 +100,7 @@ export class GroupCommit {
   }
 
   reached(mark: Mark, reach: Reach): boolean {
-    return mark <= (reach === 'written' ? this.#written : this.#durable)
+    return this.isLeftOpen || mark <= (reach === 'written' ? this.#written : this.#durable)
   }
 
   /** Calls `done` once, when `mark` has got there or the journal has failed; at once where that is so already. */
@@ -187,7 +204,7 @@ export class GroupCommit {
     this.#forWritten = []
     this.#forDurable = []
     this.#forSync = []
-    for (const { done } of waiting) done(error)
+    for (const { done } of waiting) done(this.#goOn ? undefined : error)
   }
 
   #fail(code: JournalError['code'], cause: unknown): Error {

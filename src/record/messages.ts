@@ -27,8 +27,10 @@ export type Request =
   | { readonly type: 'committed'; readonly batch: number }
   | { readonly type: 'rotate-signing-key' }
   | { readonly type: 'retention-point'; readonly below: number }
-  /** Answered when all ordered deletions are carried out. */
+  /** Answered when all ordered deletions are carried out in the book, up to the order of record `through`. */
   | { readonly type: 'deleted' }
+  /** The journal's free space has been written over since. */
+  | { readonly type: 'scrubbed'; readonly through: number }
   | { readonly type: 'status' }
   /** The next rows that the KEK named does not wrap; then the same rows, wrapped under it. */
   | { readonly type: 'keys-not-under'; readonly kek: string; readonly limit: number }
@@ -49,7 +51,8 @@ export interface Answers {
   committed: { size: number }
   'rotate-signing-key': { vkey: string }
   'retention-point': { below: number | undefined }
-  deleted: undefined
+  deleted: { through: number }
+  scrubbed: undefined
   status: BookStatus
   'keys-not-under': { keys: readonly WrappedKey[] }
   rewrapped: undefined

@@ -4,12 +4,14 @@
  * its key is made, wrapped, durable in keys.db, and only then is its opening leaf appended.
  */
 import assert from 'node:assert/strict'
+import { bookFiles } from '../book/files.ts'
 import { type JournalDisk, JournalMarks, JournalRing } from '../book/journal.ts'
-import type { Kek } from '../book/keys.ts'
+import type { Kek, WrappedKey } from '../book/keys.ts'
 import { DataKey, type Random } from '../book/payload.ts'
 import { PlacedFile } from '../system/durable.ts'
 import type { Schedule } from '../system/schedule.ts'
 import type { Durability } from './barrier.ts'
+import { Gaps } from './gap.ts'
 import { BACKLOG_HIGH, BACKLOG_LOW, GroupCommit, type Mark, type Reach } from './group-commit.ts'
 import type { BookState, BookStatus, Ready, ThreadOptions } from './messages.ts'
 import { RecordedSession } from './session.ts'
@@ -23,6 +25,8 @@ const SID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 const SID_CHARACTERS = 16
 
 export interface RecorderOptions extends ThreadOptions {
+  /** When the book fails, let work go on unrecorded: the operator's choice, and the gap is recorded. */
+  readonly goOn?: boolean
   readonly kek: Kek
   /** Compressing a payload shows something about its text through its length; it can be switched off. */
   readonly compress: boolean
@@ -68,8 +72,11 @@ export class Recorder {
   readonly #filling = new Set<RecordedSession>()
   #gateway: RecordedSession | undefined
   #renewal: (() => void) | undefined
+  /** What passes unrecorded, where a target's policy is to go on without the book. Begins with a failure. */
+  readonly gaps: Gaps
   #state: BookState = 'open'
   #failure: Error | undefined
+  #stopping = false
 
   private constructor(options: RecorderOptions, parts: RecorderParts, thread: RecorderThread, ready: Ready) {
     this.#options = options
@@ -84,12 +91,15 @@ export class Recorder {
       disk: this.#disk,
       schedule: parts.schedule,
       onFailure: (error) => this.#fail(error),
+      goOn: options.goOn ?? false,
     })
+    const { gap: path, ballast } = bookFiles(options.directory)
+    this.gaps = new Gaps({ path, ballast, now: parts.now, schedule: parts.schedule })
   }
 
   /** Opens and recovers the book, then opens the gateway's own session. */
   static async start(options: RecorderOptions, parts: RecorderParts): Promise<Recorder> {
-    const { kek: _, compress: __, ...forThread } = options
+    const { kek: _, compress: __, goOn: ___, ...forThread } = options
     const { thread, ready } = await RecorderThread.start(forThread)
     const recorder = new Recorder(options, parts, thread, ready)
     thread.listen({
@@ -99,7 +109,13 @@ export class Recorder {
       },
       onFailure: (error) => recorder.#fail(error),
     })
-    await recorder.#renewGateway()
+    try {
+      await recorder.#renewGateway()
+    } catch (error) {
+      // Nobody else could: the caller never sees this recorder.
+      await thread.stop().catch(() => {})
+      throw error
+    }
     return recorder
   }
 
@@ -113,8 +129,9 @@ export class Recorder {
     return this.#failure === undefined ? this.#state : 'failed'
   }
 
+  /** Why nothing is let in any more; undefined too where work goes on without the book. */
   get failure(): Error | undefined {
-    return this.#failure
+    return this.#options.goOn === true ? undefined : this.#failure
   }
 
   isOpen(sid: string): boolean {
@@ -123,13 +140,39 @@ export class Recorder {
 
   /** Opens a session: when this resolves its opening leaf is appended, and its key is durable. */
   async open(start: SessionStart): Promise<RecordedSession> {
-    if (this.#failure !== undefined)
-      throw new RecorderClosedError('the book cannot be written', { cause: this.#failure })
-    if (this.#state === 'suspended') throw new RecorderClosedError("the book's disk is nearly full")
+    // The gateway's own is no new work: it is what a nearly full disk is told in.
+    if (start.act !== 'gateway') this.#refuseWhenClosed()
     const sid = newSid(this.#parts.random)
     const key = new DataKey(this.origin, sid, this.#parts.random)
     const wrapped = key.wrap((bytes) => this.#options.kek.wrap(this.origin, sid, bytes, this.#parts.random))
-    await this.#thread.ask({ type: 'keys', keys: [wrapped] })
+    try {
+      if (!this.#log.isLeftOpen) await this.#keep(wrapped)
+      if (this.#stopping) throw new RecorderClosedError('the gateway is stopping')
+      return this.#begin(start, key)
+    } catch (error) {
+      key.destroy()
+      throw error
+    }
+  }
+
+  /** A thread that dies meanwhile takes the key with it: then there is no record either that needs it. */
+  async #keep(wrapped: WrappedKey): Promise<void> {
+    try {
+      await this.#thread.ask({ type: 'keys', keys: [wrapped] })
+    } catch (error) {
+      if (!this.#log.isLeftOpen) throw error
+    }
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.failure !== undefined) {
+      throw new RecorderClosedError('the book cannot be written', { cause: this.#failure })
+    }
+    if (this.#stopping) throw new RecorderClosedError('the gateway is stopping')
+    if (this.#state === 'suspended') throw new RecorderClosedError("the book's disk is nearly full")
+  }
+
+  #begin(start: SessionStart, key: DataKey): RecordedSession {
     const session = new RecordedSession(start.mode, {
       key,
       log: this.#log,
@@ -137,12 +180,13 @@ export class Recorder {
       compress: this.#options.compress,
       onClosed: (closed) => this.#open.delete(closed.sid),
       onFilling: (filling) => this.#cutLater(filling),
+      onUnrecorded: () => this.gaps.count(start.target ?? ''),
     })
     const { act, sub, target: tgt, who } = start
     const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
     session.append({ kind: 'session.open', act, com: key.commitment, sub, tgt }, payloads)
     // Only now: what has no opening leaf must not be closed by one either.
-    this.#open.set(sid, session)
+    this.#open.set(session.sid, session)
     return session
   }
 
@@ -167,13 +211,14 @@ export class Recorder {
 
   /** Whether the book is behind: whoever reads requests stops reading until `relieved` resolves. */
   get congested(): boolean {
-    return this.#log.backlog > BACKLOG_HIGH
+    return this.#failure === undefined && this.#log.backlog > Math.min(BACKLOG_HIGH, this.#disk.size / 4)
   }
 
   relieved(): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
-        if (this.#failure !== undefined || this.#log.backlog <= BACKLOG_LOW) resolve()
+        if (this.#failure !== undefined || this.#log.backlog <= Math.min(BACKLOG_LOW, this.#disk.size / 16))
+          resolve()
         else this.#parts.schedule.after(LOOK_FOR_RELIEF_MS, look)
       }
       look()
@@ -194,17 +239,22 @@ export class Recorder {
     return this.#log.scrub()
   }
 
-  /** Closes what is open, lets everything reach the book, and ends the thread. */
+  /** Closes what is open, lets everything reach the book, and ends the thread; rejects when that cannot be done. */
   async stop(): Promise<void> {
+    this.#stopping = true
     this.#renewal?.()
-    if (this.#failure === undefined) {
-      const users = [...this.#open.values()].filter((session) => session !== this.#gateway)
-      for (const session of users) session.close('stop')
-      const last = this.#gateway?.close('stop')
-      if (last !== undefined) await this.#log.wait(last, 'durable')
+    try {
+      if (this.#failure === undefined) {
+        const users = [...this.#open.values()].filter((session) => session !== this.#gateway)
+        for (const session of users) session.close('stop')
+        const last = this.#gateway?.close('stop')
+        if (last !== undefined) await this.#log.wait(last, 'durable')
+      }
+    } finally {
+      await this.gaps.end()
+      await this.#thread.stop()
+      this.#disk[Symbol.dispose]()
     }
-    await this.#thread.stop()
-    this.#disk[Symbol.dispose]()
   }
 
   async #renewGateway(): Promise<void> {
@@ -212,9 +262,9 @@ export class Recorder {
     this.#gateway = await this.open({ act: 'gateway', mode: 'standard' })
     old?.close('renew')
     this.#renewal = this.#parts.schedule.after(GATEWAY_SESSION_MS, () => {
-      this.#renewGateway().catch((error: unknown) =>
-        this.#fail(error instanceof Error ? error : new Error(String(error))),
-      )
+      this.#renewGateway().catch((error: unknown) => {
+        if (!this.#stopping) this.#fail(error instanceof Error ? error : new Error(String(error)))
+      })
     })
   }
 
@@ -234,6 +284,7 @@ export class Recorder {
   #fail(error: Error): void {
     if (this.#failure !== undefined) return
     this.#failure = error
+    this.gaps.begin()
     this.#log.close(error)
     this.#parts.onFailure(error)
   }

@@ -19,7 +19,8 @@ import type { KeyStore } from '../book/keys.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { readLeaves } from '../book/reader.ts'
 import type { AppendOptions, NewRecord, Store } from '../book/store.ts'
-import { preallocate } from '../system/durable.ts'
+import { overwrite, preallocate, removeFileDurably } from '../system/durable.ts'
+import { readGap, TARGETS_MAX } from './gap.ts'
 import { joinRecords, readRecords } from './join.ts'
 
 export interface Recovered {
@@ -28,6 +29,8 @@ export interface Recovered {
   /** Records taken from the journal. */
   readonly records: number
   readonly closedAsUnknown: number
+  /** The newest deletion that is not finished; nothing that it concerns is in the journal any more. */
+  readonly scrubbed: number
 }
 
 export interface RecoveryOptions {
@@ -71,12 +74,33 @@ export function recover(book: OpenedBook, store: Store, keys: KeyStore, options:
   // The order is the point: until the gap is in the book, the loss is there to be found; and what was cut, or
   // accepted as lost, comes back from no journal, for its numbers are below the mark that is committed with it.
   if (loss !== undefined) setAside(book, row, now)
-  append(store, loss === undefined ? [boot, ...dangling.members] : [boot, lost, ...dangling.members], {
+  const gaps = [...(loss === undefined ? [] : [lost]), ...unrecorded(book, store, now)]
+  append(store, [boot, ...gaps, ...dangling.members], {
     journal: { file: row.file, batch: judgement.highest },
   })
+  if (existsSync(book.files.gap)) removeFileDurably(book.files.gap)
   if (loss !== undefined) preallocate(journalPath(book.files, row.file), row.size)
   keys.markClosed([...open.keys()])
-  return { lastBatch: judgement.highest, records, closedAsUnknown: dangling.operations }
+  const scrubbed = scrub(book, row)
+  return { lastBatch: judgement.highest, records, closedAsUnknown: dangling.operations, scrubbed }
+}
+
+/** A deletion that was interrupted may have left its ciphertexts in the journal, which holds nothing else by now. */
+function scrub(book: OpenedBook, row: JournalRow): number {
+  const newest = book.db.prepare('SELECT max(seq) FROM deletion WHERE done = 0').pluck().get()
+  if (typeof newest !== 'number') return -1
+  overwrite(journalPath(book.files, row.file))
+  return newest
+}
+
+/** What passed unrecorded, but for what a start that was interrupted here has put into the book already. */
+function unrecorded(book: OpenedBook, store: Store, now: number): Members[] {
+  const gaps = readGap(book.files.gap, store.head.ts, now)
+  if (gaps.length === 0) return []
+  const same = (a: Members, b: Members): boolean =>
+    a.kind === b.kind && a.from === b.from && a.tgt === b.tgt && a.ops === b.ops && a.why === b.why
+  const written = [...readLeaves(book.db, Math.max(0, store.head.size - 2 * TARGETS_MAX))]
+  return gaps.filter((gap) => !written.some((leaf) => same(leaf, gap)))
 }
 
 /** A missing or shortened file, or a hole below what was known durable, is loss and never a torn tail. */

@@ -39,6 +39,8 @@ export interface SessionParts {
   readonly now: () => number
   readonly compress: boolean
   readonly onClosed: (session: RecordedSession) => void
+  /** Told of each operation that passes although nothing can be recorded. */
+  readonly onUnrecorded?: () => void
   /** Told when a stream's chunk begins to fill: `cutOldChunks` is due within a second. */
   readonly onFilling: (session: RecordedSession) => void
 }
@@ -52,6 +54,7 @@ export class RecordedSession {
   readonly #compress: boolean
   readonly #onClosed: (session: RecordedSession) => void
   readonly #onFilling: (session: RecordedSession) => void
+  readonly #onUnrecorded: (() => void) | undefined
   readonly #repeats = new Repeats()
   readonly #open = new Map<number, OpenOperation>()
   #lastOp = 0
@@ -66,6 +69,7 @@ export class RecordedSession {
     this.#compress = parts.compress
     this.#onClosed = parts.onClosed
     this.#onFilling = parts.onFilling
+    this.#onUnrecorded = parts.onUnrecorded
   }
 
   get closed(): boolean {
@@ -90,6 +94,7 @@ export class RecordedSession {
           throw new RecordTooLargeError(`${this.#open.size} operations under way at once`)
         }
         const { op, act, parent, rule } = event
+        if (this.#log.isLeftOpen) this.#onUnrecorded?.()
         const mark = this.#numbered({ kind: 'op.begin', op, act, par: parent, rule }, event.payloads, now)
         this.#open.set(op, { startedAt: now, parts: 0, streams: new Map() })
         return mark

@@ -58,7 +58,9 @@ export class RecorderThread {
         thread.#fail(new StoreError('thread', `the recorder's thread failed: ${String(error)}`))
       })
       worker.on('exit', (code) => {
-        if (!thread.#stopped) thread.#fail(new StoreError('thread', `the recorder's thread ended (${code})`))
+        const ended = new StoreError('thread', `the recorder's thread ended (${code})`)
+        if (thread.#stopped) thread.#rejectAll(ended)
+        else thread.#fail(ended)
       })
     })
   }
@@ -72,6 +74,7 @@ export class RecorderThread {
 
   ask<T extends Request['type']>(request: Extract<Request, { type: T }>): Promise<Answers[T]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#stopped) return Promise.reject(new StoreError('stopped', 'the recorder has stopped'))
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject })
@@ -79,17 +82,16 @@ export class RecorderThread {
     })
   }
 
-  /** Lets the thread drain, close its files and end. */
+  /** Lets the thread drain, close its files and end. Rejects when it cannot; the thread has ended all the same. */
   async stop(): Promise<void> {
-    const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
-    if (this.#failure === undefined) {
-      await this.ask({ type: 'stop' })
-      this.#stopped = true
-    } else {
-      this.#stopped = true
-      void this.#worker.terminate()
+    const stopped = this.#failure === undefined ? this.ask({ type: 'stop' }) : undefined
+    // Before the answer: the thread's end may be told together with it.
+    this.#stopped = true
+    try {
+      await stopped
+    } finally {
+      await this.#worker.terminate()
     }
-    await ended
   }
 
   #receive(message: Said): void {
@@ -116,8 +118,12 @@ export class RecorderThread {
   #fail(error: StoreError): void {
     if (this.#failure !== undefined) return
     this.#failure = error
+    this.#rejectAll(error)
+    this.#listener?.onFailure(error)
+  }
+
+  #rejectAll(error: StoreError): void {
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
-    this.#listener?.onFailure(error)
   }
 }

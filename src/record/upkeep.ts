@@ -1,11 +1,12 @@
 /** What the recorder's thread does beside draining: says that it is alive, keeps the WAL short, watches the disk. */
 import { existsSync, statfsSync, statSync } from 'node:fs'
 import { makeBallast } from '../book/create.ts'
+import { truncateLog } from '../book/database.ts'
 import type { BookFiles } from '../book/files.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
 import type { Store } from '../book/store.ts'
-import { removeFileDurably } from '../system/durable.ts'
+import { isDiskFull, removeFileDurably } from '../system/durable.ts'
 import type { BookState, DiskPolicy } from './messages.ts'
 
 export const HEARTBEAT_US = 60_000_000
@@ -35,6 +36,8 @@ export class Upkeep {
   constructor(parts: UpkeepParts) {
     this.#parts = parts
     this.#lastWork = parts.now()
+    // It was used up before the process ended: what used it up may still be there.
+    if (parts.disk.ballastBytes > 0 && !existsSync(parts.files.ballast)) this.#enter('suspended')
   }
 
   get state(): BookState {
@@ -79,7 +82,7 @@ export class Upkeep {
     const log = `${files.book}-wal`
     const bytes = existsSync(log) ? statSync(log).size : 0
     const isIdle = now - this.#lastWork >= IDLE_BEFORE_CHECKPOINT_MS * 1000
-    if (bytes >= WAL_TRUNCATE_BYTES) db.pragma('wal_checkpoint(TRUNCATE)')
+    if (bytes >= WAL_TRUNCATE_BYTES) truncateLog(db)
     else if (bytes >= WAL_PASSIVE_BYTES || (isIdle && !this.#checkpointed)) {
       db.pragma('wal_checkpoint(PASSIVE)')
       this.#checkpointed = isIdle
@@ -115,7 +118,7 @@ export class Upkeep {
       return true
     } catch (error) {
       if (existsSync(files.ballast)) removeFileDurably(files.ballast)
-      if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return false
+      if (isDiskFull(error)) return false
       throw error
     }
   }

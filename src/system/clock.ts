@@ -1,4 +1,6 @@
 /** Time, as an argument: whoever needs it is handed a Clock, and tests hand in one that they move themselves. */
+import { microseconds } from './microseconds.ts'
+
 export interface Clock {
   /** Milliseconds since 1970 UTC, as the machine has it: it may jump, so it dates things and measures nothing. */
   now(): number
@@ -15,8 +17,7 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  // Node reads the machine's time in milliseconds; finer clocks of its drift from it.
-  nowMicros: () => Date.now() * 1000,
+  nowMicros: microseconds,
   steady: () => performance.now(),
   after(ms, act) {
     if (ms > TIMER_MS_MAX) throw new RangeError(`a timer of ${ms} ms`)

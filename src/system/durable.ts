@@ -11,6 +11,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 const ZEROS = Buffer.alloc(1 << 20)
@@ -54,6 +55,26 @@ export function removeFileDurably(path: string): void {
   syncFolder(dirname(path))
 }
 
+/** As writeFileDurably, without holding this thread up: the disk may be one that fails slowly. */
+export async function writeFileLater(path: string, text: string): Promise<void> {
+  const draft = `${path}.tmp`
+  {
+    await using file = await open(draft, 'w', 0o600)
+    await file.writeFile(text)
+    await file.sync()
+  }
+  await rename(draft, path)
+  await using folder = await open(dirname(path), 'r')
+  await folder.sync()
+}
+
+/** Removes a file where there is one, likewise. */
+export async function removeFileLater(path: string): Promise<void> {
+  await rm(path, { force: true })
+  await using folder = await open(dirname(path), 'r')
+  await folder.sync()
+}
+
 /** Creates `path` with `size` bytes really written: holes would move the full disk to the moment of writing. */
 export function preallocate(path: string, size: number, fill?: (piece: Uint8Array) => void): void {
   const file = openSync(path, 'wx', 0o600)
@@ -70,10 +91,30 @@ export function preallocate(path: string, size: number, fill?: (piece: Uint8Arra
   syncFolder(dirname(path))
 }
 
-/** Writes all of `bytes` at `at`. A short write is not gone on with: the disk has said that something is wrong. */
+/** Writes zeros over all of a file, in place. */
+export function overwrite(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    const { size } = fstatSync(file)
+    for (let at = 0; at < size; at += ZEROS.length) {
+      writeAll(file, ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at)
+    }
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Writes all of `bytes` at `at`. After a short write the next one says why: a full disk is known by its error. */
 function writeAll(file: number, bytes: Uint8Array, at: number): void {
-  const written = writeSync(file, bytes, 0, bytes.length, at)
-  if (written !== bytes.length) throw new Error(`short write: ${written} of ${bytes.length} bytes at ${at}`)
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(file, bytes, done, bytes.length - done, at + done)
+  }
+}
+
+/** Whether a disk, or what somebody may use of it, is full. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }
 
 /** A file of fixed size, read and written in place; its contents become durable by `sync`. */
@@ -86,8 +127,10 @@ export class PlacedFile implements Disposable {
     this.size = fstatSync(this.#file).size
   }
 
+  /** A short write is not gone on with: all of this file has its place, so the disk has said that something is wrong. */
   write(bytes: Uint8Array, at: number): void {
-    writeAll(this.#file, bytes, at)
+    const written = writeSync(this.#file, bytes, 0, bytes.length, at)
+    if (written !== bytes.length) throw new Error(`short write: ${written} of ${bytes.length} bytes at ${at}`)
   }
 
   /** Off this thread; covers what was written before the call. */

@@ -15,6 +15,8 @@ export interface Log {
   connectionFailed(facts: { readonly listener: string; readonly error: unknown }): void
   recordingSuspended(facts: { readonly why: string; readonly error: unknown }): void
   recordingResumed(): void
+  /** Said again and again while the operator's `on_failure: continue` lets work pass. */
+  passingUnrecorded(facts: { readonly operations: number; readonly error: unknown }): void
   /** A fault of ours: the connection it happened in is closed, the process goes on. */
   unexpected(error: unknown): void
 }
@@ -33,6 +35,8 @@ export function createLog(level: LogLevel, destination: DestinationStream): Log 
     targetFailed: (facts) => out.warn(withError(facts), 'target failed'),
     connectionFailed: (facts) => out.debug(withError(facts), 'connection failed'),
     recordingSuspended: (facts) => out.error(withError(facts), 'cannot record, so nothing new is let in'),
+    passingUnrecorded: (facts) =>
+      out.error(withError(facts), 'work passes unrecorded; restart to record again'),
     recordingResumed: () => out.info('recording again'),
     unexpected: (error) => out.error(withError({ error }), 'unexpected fault'),
   }

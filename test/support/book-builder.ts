@@ -99,6 +99,7 @@ export class BookBuilder {
     this.#origin = origin
     this.signers.push(...signers)
     this.db = new Database(file)
+    this.db.pragma('synchronous = OFF')
     if (this.db.pragma('user_version', { simple: true }) === 0) this.db.exec(SCHEMA)
     for (const hash of prunedHashes(this.db)) this.#pushHash(hash)
     for (const leaf of readLeaves(this.db)) this.#push(leaf)

@@ -1,7 +1,21 @@
 import { spawnSync } from 'node:child_process'
 
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
-const PACKAGES: readonly string[] = ['openssl', 'strace']
+const PACKAGES: readonly string[] = [
+  'default-jdk-headless',
+  'libdbd-pg-perl',
+  'libpostgresql-jdbc-java',
+  'mariadb-client',
+  'mariadb-server',
+  'openssh-client',
+  'openssh-server',
+  'openssl',
+  'postgresql',
+  'postgresql-client',
+  'python3-asyncpg',
+  'python3-psycopg2',
+  'strace',
+]
 
 function missing(): string[] {
   return PACKAGES.filter((name) => {

@@ -95,6 +95,8 @@ export type Piece =
   | { readonly from: Side; readonly bytes: Uint8Array }
   | { readonly ends: Side }
   | { readonly stop: Refusal }
+  /** The first cancel that was asked for and not yet carried out. */
+  | { readonly cancelled: 'ok' | 'error' }
 
 /** How a piece is cut before the relay gets it. */
 export type Cut = (bytes: Uint8Array) => readonly Uint8Array[]
@@ -133,6 +135,7 @@ export function playRelay(
   }
   for (const piece of pieces) {
     if ('stop' in piece) carryOut(relay.stop(piece.stop))
+    else if ('cancelled' in piece) carryOut(relay.cancelled?.(piece.cancelled) ?? [])
     else if ('ends' in piece) carryOut(relay.end(piece.ends))
     else {
       for (const part of cut(piece.bytes)) {

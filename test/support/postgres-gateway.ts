@@ -163,6 +163,91 @@ function factsOf(socket: TLSSocket): TlsFacts {
   }
 }
 
+/** A scripted client: logs in, then sends bytes and collects messages. */
+export class RawClient implements AsyncDisposable {
+  readonly ready: Ready
+  readonly #socket: Socket
+  #received: Buffer = Buffer.alloc(0)
+  #ended = false
+  #wake: () => void = () => undefined
+
+  private constructor(socket: Socket, pending: Buffer, ready: Ready) {
+    this.#socket = socket
+    this.ready = ready
+    this.#received = pending
+    socket.on('data', (chunk: Buffer) => {
+      this.#received = Buffer.concat([this.#received, chunk])
+      this.#wake()
+    })
+    socket.on('close', () => {
+      this.#ended = true
+      this.#wake()
+    })
+    socket.on('error', () => undefined)
+    socket.resume()
+  }
+
+  static async open(port: number, password: string, user = 'alice'): Promise<RawClient> {
+    const line = new Line(dial(port, '127.0.0.1'))
+    await once(line.socket, 'connect')
+    line.socket.setNoDelay(true)
+    const conversation = connect({
+      tls: 'off',
+      version: PROTOCOL_3_2,
+      user,
+      database: 'postgres',
+      parameters: new Map(),
+      password,
+      nonce: randomBytes(18).toString('base64'),
+      clientSecret: randomBytes(32),
+    })
+    const derive = ({ password, salt, iterations }: ConnectQuestion) =>
+      saltPassword(password, salt, iterations)
+    const ready = await converse(conversation, line, derive, (socket) => secureConnect({ socket }))
+    if (ready.type === 'failure') throw new Error(ready.message)
+    return new RawClient(line.socket, line.release(), ready)
+  }
+
+  send(...parts: readonly Uint8Array[]): void {
+    this.#socket.write(Buffer.concat(parts))
+  }
+
+  /** Messages as tags with what matters of them, up to the n-th ReadyForQuery, or the end of the connection. */
+  async until(readies: number): Promise<string[]> {
+    const told: string[] = []
+    for (let left = readies; left > 0; ) {
+      const length = this.#received.length < 5 ? undefined : this.#received.readUInt32BE(1) + 1
+      if (length === undefined || this.#received.length < length) {
+        if (this.#ended) return [...told, 'closed']
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
+        continue
+      }
+      const message = this.#received.subarray(0, length)
+      this.#received = this.#received.subarray(length)
+      told.push(describe(message))
+      if (message[0] === 'Z'.charCodeAt(0)) left--
+    }
+    return told
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#ended) return
+    this.#socket.end()
+    await once(this.#socket, 'close')
+  }
+}
+
+/** `C SELECT 1`, `E 42601`, `Z I`; of rows, settings and notices the tag alone. */
+function describe(message: Buffer): string {
+  const tag = String.fromCharCode(message[0] ?? 0)
+  const body = message.subarray(5).toString('latin1')
+  if (tag === 'C') return `C ${body.slice(0, -1)}`
+  if (tag === 'E') return `E ${/\0C(\w{5})/.exec(body)?.[1]} ${/\0M([^\0]*)/.exec(body)?.[1]}`
+  return tag === 'Z' ? `Z ${body}` : tag
+}
+
 export class TestGateway implements AsyncDisposable {
   readonly sessions: Session[] = []
   readonly problems: unknown[] = []
@@ -331,7 +416,8 @@ export class TestGateway implements AsyncDisposable {
         else if (step.type === 'judge') {
           const verdict = judge?.(step.statement) ?? { allow: true }
           setImmediate(() => carryOut(room.verdict(verdict)))
-        } else if (step.type === 'cancel') void this.#cancelAtTarget(ready)
+        } else if (step.type === 'cancel')
+          void this.#cancelAtTarget(ready).then(() => carryOut(room.cancelled('ok')))
         else if (step.type === 'close') for (const socket of [sockets.client, sockets.target]) socket.end()
       }
       if (room.full) sockets.client.pause()

@@ -4,7 +4,7 @@
  * which text really ran. Texts are statements joined by "; ":
  *
  *   select N · bad (a syntax error) · fail (an error when it runs) · begin · commit · rollback
- *   prepare NAME as … · deallocate NAME · deallocate all · discard all · close NAME · copy in · copy out
+ *   prepare NAME as … · deallocate NAME · deallocate all · discard all · declare NAME · close NAME · copy in · copy out
  */
 import { Cutter, HEADER_BYTES } from '../../protocols/postgres/frames.ts'
 import { decodeFrontend, type FrontendMessage } from '../../protocols/postgres/frontend.ts'
@@ -203,14 +203,14 @@ export class ModelServer {
     let outcome: Witnessed['outcome'] = 'ok'
     try {
       if (portal === undefined) throw new Failure('34000')
-      if (rows > 0 && portal.text.startsWith('select') && this.#status !== 'E') {
+      const fetches = portal.text.startsWith('select') || portal.text.includes('declare')
+      if (rows > 0 && fetches && this.#status !== 'E') {
         const given = Math.min(rows, portal.rowsLeft)
         portal.rowsLeft -= given
         for (let i = 0; i < given; i++) this.#say(back.row('1'))
         this.#say(given === rows ? back.suspended : back.complete(`SELECT ${given}`))
-      } else {
-        yield* this.#run(portal.text, portal.text)
-      }
+      } else if (portal.text.includes('declare') && this.#status !== 'E') this.#say(back.complete('FETCH 2'))
+      else yield* this.#run(portal.text, portal.text)
     } catch (problem) {
       outcome = 'error'
       this.#failExtended(problem)
@@ -250,6 +250,12 @@ export class ModelServer {
         if (this.#status === 'T') throw new Failure('25001')
         this.#statements.clear()
         this.#say(back.complete('DISCARD ALL'))
+        return
+      case 'declare':
+        if (this.#status !== 'T') throw new Failure('25P01')
+        if (this.#portals.has(argument)) throw new Failure('42P03')
+        this.#portals.set(argument, { text: whole, rowsLeft: 2 })
+        this.#say(back.complete('DECLARE CURSOR'))
         return
       case 'close':
         if (!this.#portals.delete(argument)) throw new Failure('34000')

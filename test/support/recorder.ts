@@ -20,13 +20,11 @@ import { RecordedSession } from '../../src/record/session.ts'
 import { PlacedFile } from '../../src/system/durable.ts'
 import { microseconds } from '../../src/system/microseconds.ts'
 import { systemSchedule } from '../../src/system/schedule.ts'
+import { BALLAST_BYTES, JOURNAL_BYTES, KEK_BYTES, ORIGIN, threadOptions } from './books.ts'
 import type { CheckedLeaf } from './check-book.ts'
 import { HandSchedule } from './schedule.ts'
 
-export const ORIGIN = 'gw1.example/book'
-export const KEK_BYTES = Buffer.alloc(32, 7)
-export const JOURNAL_BYTES = 1 << 20
-export const BALLAST_BYTES = 64 << 10
+export { BALLAST_BYTES, JOURNAL_BYTES, KEK_BYTES, ORIGIN }
 
 /** In memory where that can be had: what is tested here is the order of things, not the speed of a disk. */
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
@@ -52,18 +50,6 @@ export function crashed(directory: string): string {
   const copy = join(temporaryFolder(), 'data')
   cpSync(directory, copy, { recursive: true })
   return copy
-}
-
-export function threadOptions(directory: string, changes: Partial<ThreadOptions> = {}): ThreadOptions {
-  return {
-    directory,
-    release: '0.0.0-test',
-    acceptJournalLoss: false,
-    keepCheckpoint: { records: 1000, micros: 60_000_000 },
-    signingKeyMaxAgeMs: 30 * 24 * 3600 * 1000,
-    disk: { warnShare: 0, closeShare: 0, closeBytes: 0, ballastBytes: BALLAST_BYTES },
-    ...changes,
-  }
 }
 
 export interface TestRecorder {
@@ -157,6 +143,8 @@ export interface LocalRecorder extends TestBookkeeper {
   ): RecordedSession
   /** Hands everything to the kernel and lets the book take it. */
   drain(): void
+  /** Writes zeros over the journal's free space. */
+  scrub(): Promise<void>
 }
 
 /** Both sides of the journal on this thread, without a gateway session: everything happens when the test says so. */
@@ -206,24 +194,40 @@ export function startLocal(
       schedule.turn()
       book.settle()
     },
+    scrub: async () => {
+      let done = false
+      const scrubbed = log.scrub().finally(() => {
+        done = true
+      })
+      while (!done) {
+        schedule.turn()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      await scrubbed
+    },
   }
 }
 
 /** The key of a session, out of keys.db as a reader has it. */
-export function openedKey(directory: string, sid: string, com: string): OpenedKey {
+export function openedKey(directory: string, sid: string, com: string, kek = new Kek(KEK_BYTES)): OpenedKey {
   const db = new Sqlite(join(directory, 'keys.db'), { readonly: true })
   try {
     const row = new KeyStore(db).find(sid)
     if (row === undefined) throw new Error(`there is no key of ${sid}`)
-    return new OpenedKey(ORIGIN, sid, new Kek(KEK_BYTES).unwrap(ORIGIN, row), com)
+    return new OpenedKey(ORIGIN, sid, kek.unwrap(ORIGIN, row), com)
   } finally {
     db.close()
   }
 }
 
 /** The plaintext of all payloads that `leaf` names, by type. */
-export function plaintexts(directory: string, leaf: CheckedLeaf, com: string): Record<string, Buffer> {
-  const key = openedKey(directory, leaf.sid ?? '', com)
+export function plaintexts(
+  directory: string,
+  leaf: CheckedLeaf,
+  com: string,
+  kek?: Kek,
+): Record<string, Buffer> {
+  const key = openedKey(directory, leaf.sid ?? '', com, kek)
   const db = new Sqlite(join(directory, 'book.db'), { readonly: true })
   try {
     const texts: Record<string, Buffer> = {}

@@ -158,7 +158,7 @@ export class TestClient {
 
   /** The messages above key exchange so far, decoded, and forgets them. */
   take(): Message[] {
-    return this.received.splice(0).map((payload) => decodeMessage(payload))
+    return this.received.splice(0).map((payload) => decodeMessage(new Uint8Array(payload)))
   }
 
   #take(payload: Uint8Array): Uint8Array | undefined {

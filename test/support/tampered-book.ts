@@ -1,7 +1,7 @@
 /** A copy of a sample book in the hands of somebody who may change everything in it. */
 import { copyFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { type Signer, signCheckpoint } from '../../src/book/checkpoint.ts'
+import { formatVkey, type Signer, signCheckpoint } from '../../src/book/checkpoint.ts'
 import { canonical, encodeBundle, type Leaf, parseLeaf } from '../../src/book/format.ts'
 import { BookSource } from '../../src/book/source.ts'
 import { leafHash, RightEdge } from '../../src/book/tree.ts'
@@ -10,6 +10,7 @@ import { SourceError } from '../../src/book/verify/source.ts'
 import { type VerifyOptions, verifyBook } from '../../src/book/verify/walk.ts'
 import { BookBuilder, filledTiles, ORIGIN, readBundles, readLeaves } from './book-builder.ts'
 import type { SampleBook } from './sample-book.ts'
+import { secondVerdict } from './second-verifier.ts'
 
 export class TamperedBook {
   readonly file: string
@@ -21,6 +22,7 @@ export class TamperedBook {
     this.#sample = sample
     this.file = file
     this.db = new Database(file)
+    this.db.pragma('synchronous = OFF')
     this.dropTriggers()
   }
 
@@ -106,7 +108,20 @@ export interface Verdict {
   readonly report: Report
 }
 
+/** What the verifier says, and whether the second one, which is written from FORMAT.md alone, says the same. */
 export function checkBook(sample: SampleBook, file: string, options: Partial<VerifyOptions> = {}): Verdict {
+  const verdict = judge(sample, file, options)
+  const { outside = [], closed = false, from, maxGap, maxAge } = options
+  if (from !== undefined || maxGap !== undefined || maxAge !== undefined) return verdict
+  const notes = outside.map(({ note }) => Buffer.from(note))
+  const second = secondVerdict(file, formatVkey(sample.vkey), notes, closed)
+  if ((second === undefined) !== (verdict.exit === 0)) {
+    throw new Error(`the verifiers disagree: ${verdict.exit} ${verdict.codes.join()}, ${second ?? 'nothing'}`)
+  }
+  return verdict
+}
+
+function judge(sample: SampleBook, file: string, options: Partial<VerifyOptions>): Verdict {
   using source = BookSource.open(file)
   const report = verifyBook(source, {
     key: sample.vkey,
@@ -122,7 +137,7 @@ export function checkBook(sample: SampleBook, file: string, options: Partial<Ver
 /** The exit code alone, whatever the file is. */
 export function exitOf(sample: SampleBook, file: string): number {
   try {
-    return checkBook(sample, file).exit
+    return judge(sample, file, {}).exit
   } catch (error) {
     if (!(error instanceof SourceError)) throw error
     return error.code === 'damaged' ? 4 : 1

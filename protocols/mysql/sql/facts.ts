@@ -10,7 +10,7 @@ import { readStatement } from './statements.ts'
 import { type Token, tokenize } from './tokens.ts'
 
 export interface Facts {
-  /** In the order of the text. Exactly one part, `unknown`, where nothing is known. */
+  /** In the order of the text; none for one that says nothing. Exactly one, `unknown`, where nothing is known. */
   readonly parts: readonly StatementPart[]
   readonly touches: readonly Touch[]
   /** Why the parts must not be believed, in words for the person; absent where they may be. */
@@ -48,7 +48,6 @@ interface Whole {
 
 function readAll(tokens: readonly Token[]): Whole {
   const statements = split(tokens)
-  if (statements.length === 0) return { parts: UNKNOWN, touches: [] }
   const readings = statements.map((statement) => readStatement(statement))
   const parts = readings.flatMap((reading) => reading.parts)
   const touches = readings.flatMap((reading) => reading.touches)

@@ -30,7 +30,7 @@ export interface Tokens {
 }
 
 /** An INSERT of a million bytes has some 300,000. A longer text is unknown. */
-export const TOKENS_MAX = 1 << 20
+const TOKENS_MAX = 1 << 20
 
 /** As many arguments as one call takes without harm. */
 const PIECE = 8192

@@ -4,6 +4,8 @@ export type FindingCode =
   | 'canonical'
   | 'chain'
   | 'checkpoint'
+  | 'commitment'
+  | 'decrypt'
   | 'epoch'
   | 'format'
   | 'gap'

@@ -3,11 +3,10 @@
  * by lawful pruning or not, the stored hashes stand in for them; the signed roots then judge the hashes.
  */
 import assert from 'node:assert/strict'
-import { HASH_BYTES, RightEdge } from '../tree.ts'
+import { HASH_BYTES, RightEdge, TILE_HASHES } from '../tree.ts'
 import type { Findings } from './report.ts'
 import type { Source } from './source.ts'
 
-export const TILE_HASHES = 256
 const TILE_BYTES = TILE_HASHES * HASH_BYTES
 
 /** The tile of one level that is being filled: its hashes, and their tree. */

@@ -5,7 +5,7 @@
  */
 import type { Vkey } from '../checkpoint.ts'
 import { BUNDLE_LEAVES_MAX, encodeBase64, FormatError, type Leaf, parseLeaf } from '../format.ts'
-import { HASH_BYTES, leafHash, sameHash } from '../tree.ts'
+import { HASH_BYTES, leafHash, sameHash, TILE_HASHES } from '../tree.ts'
 import { Authority } from './authority.ts'
 import { Checkpoints, type OutsideCheckpoint } from './checkpoints.ts'
 import { Epochs } from './epochs.ts'
@@ -15,7 +15,7 @@ import { PayloadCheck } from './payloads.ts'
 import { Findings, type Report } from './report.ts'
 import { Sessions } from './sessions.ts'
 import { type Commit, type Source, SourceError } from './source.ts'
-import { TILE_HASHES, Trunk } from './trunk.ts'
+import { Trunk } from './trunk.ts'
 
 export interface VerifyOptions {
   readonly key: Vkey
@@ -33,6 +33,8 @@ export interface VerifyOptions {
   readonly now: number
   /** Whether SQLite has checked the file by its own means. */
   readonly integrityChecked: boolean
+  /** What SQLite found wrong then. */
+  readonly damage?: readonly string[]
   readonly progress?: (size: number) => void
 }
 
@@ -89,6 +91,7 @@ class Walk {
 
   #walk(): void {
     const { first } = this.#source
+    for (const text of this.#options.damage ?? []) this.#findings.add('sqlite', undefined, text)
     this.#authority.read(this.#source)
     this.#epochs.learn(this.#authority.named)
     this.#checkpoints.start(this.#source, this.#options.outside)

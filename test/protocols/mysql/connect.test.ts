@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type AcceptOptions, accept, type Login } from '../../../protocols/mysql/accept.ts'
 import { answerNative, answerSha2, encryptPassword, makeVerifier } from '../../../protocols/mysql/auth.ts'
+import { cancel } from '../../../protocols/mysql/cancel.ts'
 import { FLAG } from '../../../protocols/mysql/capabilities.ts'
 import {
   type ConnectFailure,
@@ -270,6 +271,29 @@ describe("the client's flags", () => {
       message: expect.stringContaining('DEPRECATE_EOF'),
     })
     expect(sent).toHaveLength(0)
+  })
+})
+
+describe('stopping what runs', () => {
+  const login = join(greeting(), fast, packet(3, ...OK))
+  const stop = (answer: Uint8Array) => playConversation(cancel(OPTIONS, 4712), { clear: join(login, answer) })
+
+  test('is a KILL QUERY by a connection of its own, without attributes, and a goodbye', () => {
+    const { result, sent } = stop(packet(1, 0, 0, 0, 2, 0, 0, 0))
+    expect(result).toBeUndefined()
+    expect(payloads(sent).slice(-2)).toEqual([`030001${hex(text('KILL QUERY 4712'))}`, '01'])
+  })
+
+  test('of a thread that is gone is told with the number of the error', () => {
+    expect(stop(packet(1, 0xff, 0x46, 0x04, '#HY000Unknown thread id')).result).toMatchObject({
+      why: 'refused',
+      code: 1094,
+    })
+  })
+
+  test('fails where the login does', () => {
+    const refused = playConversation(cancel(OPTIONS, 1), { clear: packet(0, 0xff, 0x10, 0x04, 'Too many') })
+    expect(refused.result).toMatchObject({ type: 'failure', code: 1040 })
   })
 })
 

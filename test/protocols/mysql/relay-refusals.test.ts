@@ -123,6 +123,16 @@ describe('a refused statement', () => {
     expect(done.at(-1)).toMatchObject({ step: 'close', why: 'target' })
   })
 
+  test('is judged and forwarded as it was, whatever its owner does with the chunk meanwhile', () => {
+    const { machine, ledger } = begin(judged)
+    const chunk = query('select 1')
+    ledger.take(machine.receive('client', chunk))
+    chunk.fill(0xee)
+    ledger.take(machine.verdict({ allow: true }))
+    expect(sent(ledger.done, 'target')).toBe(hex(query('select 1')))
+    expect(events(ledger.done, 'begin')).toMatchObject([{ sql: 'select 1' }])
+  })
+
   test('while a verdict is awaited the client waits, and the target goes on', () => {
     const { machine, ledger } = begin(judged)
     const feed = (bytes: Uint8Array) => ledger.take(machine.receive('client', bytes))
@@ -198,9 +208,9 @@ describe('KILL (T-MY-10)', () => {
       hex(join(query('KILL QUERY 4712'), packet(0, 12, u32(4712)), prepare('KILL 4712'))),
     )
     expect(events(done, 'begin')).toMatchObject([
-      { sql: 'kill query 78', meta: { kill: { asked: 78, target: 4712 } } },
-      { cmd: 'COM_PROCESS_KILL 78', meta: { kill: { asked: 78, target: 4712 } } },
-      { sql: 'KILL 78', meta: { kill: { asked: 78, target: 4712 } } },
+      { sql: 'kill query 78', meta: { kill: { given: 78, target: 4712 } } },
+      { cmd: 'COM_PROCESS_KILL 78', meta: { kill: { given: 78, target: 4712 } } },
+      { sql: 'KILL 78', meta: { kill: { given: 78, target: 4712 } } },
     ])
   })
 
@@ -239,6 +249,14 @@ describe('KILL (T-MY-10)', () => {
   ])('%s kills nobody', (sql) => {
     const { done } = play(relayOptions(), [client(query(sql))])
     expect(sent(done, 'target')).toBe(hex(query(sql)))
+  })
+
+  test('of a thread that ends while a verdict is awaited goes to the number it had', () => {
+    const numbers = [4712]
+    const { machine, ledger } = begin(relayOptions({ judge: true, findThread: () => numbers.pop() }))
+    ledger.take(machine.receive('client', packet(0, 12, u32(78))))
+    ledger.take(machine.verdict({ allow: true }))
+    expect(sent(ledger.done, 'target')).toBe(hex(packet(0, 12, u32(4712))))
   })
 
   test("COM_PROCESS_KILL of another's number, or of the target's own, is refused", () => {
@@ -288,10 +306,20 @@ describe('commands that never pass', () => {
     ledger.take(machine.receive('target', join(error(1, 1064, 'near *'), ...rows(1, ['1']))))
     const sha256 = createHash('sha256').update('\x03').update(sql).digest('hex')
     expect(events(ledger.done, 'decision')).toMatchObject([
-      { act: 'db.query', note: { bytes: 70_001, sha256 } },
+      { act: 'db.query', meta: { bytes: 70_001, sha256 } },
     ])
     expect(sent(ledger.done, 'target')).toBe(hex(join(query(SUBSTITUTE), query('select 1'))))
     expect(sent(ledger.done, 'client')).toContain(hex(text('too long to be recorded')))
+  })
+
+  test('the limit counts the bytes of the text', () => {
+    const options = relayOptions({ statementBytesMax: 10 })
+    const { done } = play(options, [
+      client(query('0123456789'), query('0123456789a')),
+      target(ok(1), error(1, 1064, 'near')),
+    ])
+    expect(sent(done, 'target')).toBe(hex(join(query('0123456789'), query(SUBSTITUTE))))
+    expect(events(done, 'decision')).toMatchObject([{ op: 2, sql: '0123456789a' }])
   })
 
   test('a short one that is too long ends the connection', () => {
@@ -353,7 +381,9 @@ describe('the limit of rows', () => {
     ])
     expect(done.slice(4)).toMatchObject([
       { to: 'client', hex: hex(join(...many.slice(0, 5))) },
+      { event: 'begin', op: 3, act: 'db.cancel', parent: 1, meta: { gateway: true } },
       { step: 'cancel' },
+      { event: 'end', op: 3, outcome: 'ok' },
       { event: 'end', op: 1, outcome: 'error', code: '1317', rows: 2, msg: 'more than 2 rows' },
       { step: 'hold' },
       { to: 'client', hex: expect.stringContaining(hex(LIMIT).slice(8)) },
@@ -361,7 +391,16 @@ describe('the limit of rows', () => {
       { step: 'hold' },
       { to: 'client' },
     ])
-    expect(done[8]?.hex?.slice(6, 8)).toBe('06')
+    expect(done[10]?.hex?.slice(6, 8)).toBe('06')
+  })
+
+  test('counts the rows of all results, and only rows', () => {
+    const two = [...rows(1, ['1'], 2 | 8), ...rows(6, ['2'])]
+    const { done } = play(relayOptions({ rowsMax: 1 }), [client(query('select 1; select 2')), target(...two)])
+    // The second result's definitions have passed, and its row has not.
+    expect(sent(done, 'client')).toContain(hex(join(...two.slice(0, 8))))
+    expect(sent(done, 'client')).not.toContain(hex(join(...two.slice(0, 9))))
+    expect(events(done, 'end').at(-1)).toMatchObject({ op: 1, outcome: 'error', code: '1317', rows: 1 })
   })
 
   test('is no limit for as many rows as it says', () => {
@@ -437,6 +476,19 @@ describe('LOAD DATA LOCAL', () => {
     expect(done.at(-1)).toMatchObject({ step: 'close', message: 'commands were sent ahead of a file' })
   })
 
+  test('with half a command sent ahead of the file is left', () => {
+    const { done } = play(options, [
+      client(query(LOAD), query('select 1').subarray(0, 3)),
+      target(asked),
+      client(packet(2)),
+    ])
+    expect(done.at(-1)).toMatchObject({
+      step: 'close',
+      why: 'client',
+      message: expect.stringContaining('half a command'),
+    })
+  })
+
   test('a file of another count of packets is left', () => {
     const { done } = play(options, [client(query(LOAD)), target(asked), client(packet(0, '1,2\n'))])
     expect(done.at(-1)).toMatchObject({ step: 'close', why: 'client' })
@@ -506,12 +558,34 @@ describe('COM_CHANGE_USER (T-MY-12)', () => {
     ledger.take(machine.receive('target', join(...rows(1, ['1']))))
     expect(sent(ledger.done, 'client')).toBe(hex(join(...rows(1, ['1']), asks)))
     ledger.take(machine.receive('client', join(proof('right'), query('select 2'))))
-    ledger.take(machine.receive('target', ok(1)))
+    ledger.take(machine.receive('client', query('select 3')))
+    ledger.take(machine.receive('target', packet(1, 0xfe, 'mysql_native_password\0', SCRAMBLE, 0)))
+    expect(events(ledger.done, 'begin')).toHaveLength(2)
+    ledger.take(machine.receive('target', ok(3)))
     expect(events(ledger.done, 'begin').map(({ sql, cmd }) => sql ?? cmd)).toEqual([
       'select 1',
       'COM_CHANGE_USER alice~shop other',
       'select 2',
+      'select 3',
     ])
+  })
+
+  test('leaves no prepared statement, and forgets how texts were read', () => {
+    const { done } = play(relayOptions({ judge: true }), [
+      client(prepare('select 1'), query('set names gbk')),
+      target(...prepared(5, 0, 1), ok(1)),
+      client(change('alice~shop')),
+      client(proof('right')),
+      target(ok(1)),
+      client(query('select 2'), execute(5)),
+    ])
+    expect(done.filter(({ step }) => step === 'judge').map((one) => one['dependable'])).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ])
+    expect(events(done, 'begin').at(-1)).toMatchObject({ meta: { unknown: 'statement', name: '5' } })
   })
 
   test('that the target refuses ends the connection, with its number', () => {
@@ -526,6 +600,53 @@ describe('COM_CHANGE_USER (T-MY-12)', () => {
       { to: 'client' },
       { step: 'close', why: 'target' },
     ])
+  })
+})
+
+describe('an end in the middle is told in the count of packets that the client awaits', () => {
+  const ENDED = { cause: 'ended', what: 'ended', why: '', next: '', record: '' } as const
+  const guarded = relayOptions({ readOnly: true })
+  const files = relayOptions({ localFiles: true })
+  const load = query("load data local infile 'f' into table t")
+  const chosen = packet(0, 0x11, 'alice~shop\0', 0, '\0')
+
+  test.each([
+    ['before any answer', relayOptions(), [client(query('select 1'))], 1],
+    [
+      'between two rows',
+      relayOptions(),
+      [client(query('select 1')), target(...rows(1, ['1', '2']).slice(0, 4))],
+      5,
+    ],
+    [
+      'inside a row',
+      relayOptions(),
+      [client(query('select 1')), target(join(...rows(1, ['1', '2'])).subarray(0, 43))],
+      undefined,
+    ],
+    ['behind our guard', guarded, [client(query('select 1')), target(packet(1).subarray(0, 2))], 1],
+    ['at a refusal', judged, [client(query('delete')), target(error(1, 1064, 'x').subarray(0, 9))], 1],
+    [
+      'behind the limit of rows',
+      relayOptions({ rowsMax: 1 }),
+      [client(query('s')), target(...rows(1, ['1', '2']).slice(0, 5))],
+      5,
+    ],
+    ['in a file', files, [client(load), target(packet(1, 0xfb, 'f')), client(packet(2, 'half'))], undefined],
+    ['in a change of user', relayOptions(), [client(chosen)], 2],
+  ] as const)('%s', (_, options, parts, sequence) => {
+    const { machine, ledger } = begin(options)
+    for (const { from, bytes } of parts) {
+      for (const step of ledger.take(machine.receive(from, bytes))) {
+        if (step.type === 'judge') ledger.take(machine.verdict({ allow: false, refusal: REFUSAL }))
+      }
+    }
+    const before = ledger.bytes('client').length
+    ledger.take(machine.stop(ENDED))
+    const told = ledger.bytes('client').subarray(before)
+    expect(hex(told)).toBe(
+      sequence === undefined ? '' : hex(packet(sequence, 0xff, 0x1d, 0x04, '#08S01ended')),
+    )
   })
 })
 

@@ -111,6 +111,18 @@ describe('a query', () => {
     ])
   })
 
+  test('with EOF deprecated may end with an OK of any length', () => {
+    const flags = FLAG.DEPRECATE_EOF | FLAG.SESSION_TRACK
+    const end = packet(4, 0xfe, 0, 0, 2, 0x40, 0, 0, '\x04done', '\x08\x01\x06\x05other')
+    const { done } = play(relayOptions({}, { flags }), [
+      client(query('select')),
+      target(packet(1, 1), packet(2, '\x03def'), packet(3, '\x01a'), end),
+      client(query('select')),
+    ])
+    expect(done[3]).toEqual({ event: 'end', op: 1, outcome: 'ok', rows: 1, bytes: 2 })
+    expect(done.at(-2)).toMatchObject({ meta: { database: 'other' } })
+  })
+
   test('without definitions, where they may be left out, goes on with rows at once', () => {
     const flags = FLAG.OPTIONAL_RESULTSET_METADATA | FLAG.DEPRECATE_EOF
     const { done } = play(relayOptions({}, { flags }), [
@@ -302,6 +314,15 @@ describe('the end', () => {
     if (side === 'target')
       expect(told).toMatchObject({ to: 'client', hex: expect.stringMatching(/^......05ff/) })
     expect(machine.receive('client', query('select 3'))).toEqual([])
+  })
+
+  test('in the middle of a packet is not told to the client, who could not read it', () => {
+    const { machine, ledger } = begin(relayOptions())
+    ledger.take(machine.receive('client', query('select 1')))
+    const cut = join(...rows(1, ['long row'])).subarray(0, 40)
+    ledger.take(machine.receive('target', cut))
+    ledger.take(machine.end('target'))
+    expect(hex(ledger.bytes('client'))).toBe(hex(cut))
   })
 
   test('told by the target passes, and is the reason', () => {

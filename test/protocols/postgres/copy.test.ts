@@ -249,16 +249,54 @@ describe('T-PG-11: Sync and Flush inside COPY data', () => {
         client(f.query('copy t from stdin')),
         target(b.copyIn),
         client(f.copyData('x\n'), f.sync, f.copyDone, f.query('select 1')),
-        target(failure, b.ready(), b.ready(), b.complete('SELECT 1'), b.ready()),
+        target(failure),
+        target(b.ready(), b.ready(), b.complete('SELECT 1'), b.ready()),
       ],
       events: [
         '1 begin db.query sql(copy t from stdin) none',
         '2 begin db.copy in 1',
-        '3 begin db.query sql(select 1) none',
         `2 end error 22P02 bytes=2 ${carried('in', 'x\n')}`,
+        '3 begin db.query sql(select 1) none',
         '1 end error 22P02 msg(invalid input syntax)',
         '3 end ok rows=1',
       ],
+    })
+  })
+
+  test('what is sent behind waits until it is clear whether it is skipped', () => {
+    const { order } = check({
+      pieces: [
+        client(...start, f.sync),
+        target(...started),
+        client(f.sync, f.copyData('x\n'), f.copyDone, f.sync, f.query('select 1')),
+        target(failure),
+        target(b.ready()),
+        target(b.ready(), b.complete('SELECT 1'), b.ready()),
+      ],
+      events: [...begun, ...failed, ...after],
+    })
+    // The Query is begun and forwarded only behind the ReadyForQuery.
+    expect(order.slice(order.indexOf('end 2'))).toEqual([
+      ...['end 2', 'hold', 'to client'],
+      ...['begin 4', 'to client', 'to target'],
+      ...['end 4', 'hold', 'to client'],
+    ])
+  })
+
+  test('a client that never ends the failure by a Sync cannot be followed', () => {
+    const problem = 'a Sync must follow failed COPY data, not parse'
+    check({
+      pieces: [
+        client(...start, f.sync),
+        target(...started),
+        client(f.copyData('x\n'), f.copyDone),
+        target(failure),
+        client(f.parse('', 'select 1')),
+      ],
+      events: [...begun, ...failed],
+      toTarget: bytes(...start, f.sync, f.copyData('x\n'), f.copyDone),
+      toClient: bytes(...started, failure, b.fatal('08P01', problem)),
+      closed: { why: 'client', message: problem },
     })
   })
 

@@ -12,6 +12,7 @@ import { decodeValue } from '../../../protocols/postgres/values.ts'
 import type { CloseReason, Side, Step } from '../../../protocols/relay.ts'
 import { FUZZ_TIMEOUT_MS, fuzz, mutate, type Random, scatter } from '../../support/fuzz.ts'
 import { playConversation } from '../../support/play.ts'
+import { RandomClient } from '../../support/postgres-client.ts'
 import { back as b, bytes, front as f } from '../../support/postgres-messages.ts'
 import { ModelServer } from '../../support/postgres-model.ts'
 import { readVectors } from '../../support/vectors.ts'
@@ -108,8 +109,9 @@ describe('whatever a peer sends, it gets no further than a ProtocolError', () =>
         relay({ ...relayOptions, judge: r.chance(0.2), rowsMax: r.chance(0.2) ? 3 : 1000 }),
       )
       const model = new ModelServer()
-      const client = new Client(r)
+      const client = new RandomClient(r, TEXTS)
       for (let turn = 0; turn < 30 && room.closed === undefined; turn++) {
+        if (r.chance(0.3)) room.cancel()
         const from: Side = r.chance(0.5) ? 'client' : 'target'
         if (from === 'client') {
           room.give('client', r.chance(0.1) ? mutate(r, client.next()) : client.next())
@@ -146,6 +148,7 @@ class Room {
   readonly relay: PostgresRelay
   readonly events: RelayEvent[] = []
   closed: CloseReason | undefined
+  #cancels = 0
   readonly #random: Random
   readonly #out: Record<Side, Uint8Array[]> = { client: [], target: [] }
 
@@ -159,6 +162,13 @@ class Room {
       this.#carryOut(this.relay.receive(from, chunk))
       chunk.fill(0xee)
     }
+  }
+
+  /** Carries out what was asked for, at some later time. */
+  cancel(): void {
+    if (this.#cancels === 0) return
+    this.#cancels--
+    this.#carryOut(this.relay.cancelled(this.#random.chance(0.9) ? 'ok' : 'error'))
   }
 
   take(to: Side): Uint8Array {
@@ -179,7 +189,8 @@ class Room {
         this.#carryOut(
           this.relay.verdict(this.#random.chance(0.8) ? { allow: true } : { allow: false, refusal }),
         )
-      } else if (step.type === 'close') this.closed = step.reason
+      } else if (step.type === 'cancel') this.#cancels++
+      else if (step.type === 'close') this.closed = step.reason
     }
   }
 }
@@ -200,8 +211,6 @@ function checkEvents(events: readonly RelayEvent[]): void {
   expect([...open], 'left open').toEqual([])
 }
 
-const NAMES: readonly [string, ...string[]] = ['', '', 's', 'x']
-const PORTALS: readonly [string, ...string[]] = ['', '', '', 'p']
 const TEXTS: readonly [string, ...string[]] = [
   'select 0',
   'select 3',
@@ -217,67 +226,11 @@ const TEXTS: readonly [string, ...string[]] = [
   'deallocate all',
   'discard all',
   'close p',
+  'declare p',
+  'close p; declare p',
   'copy in',
   'copy out',
 ]
-
-/** A client that pipelines as it likes, and sends COPY data behind what may be a COPY. */
-class Client {
-  readonly #random: Random
-  #texts = 0
-
-  constructor(r: Random) {
-    this.#random = r
-  }
-
-  next(): Uint8Array {
-    return concat(Array.from({ length: 1 + this.#random.below(6) }, () => this.#message()))
-  }
-
-  /** A comment makes each text a different one, so that it is known again. */
-  #text(): string {
-    const r = this.#random
-    const text = r.chance(0.15) ? `${r.pick(TEXTS)}; ${r.pick(TEXTS)}` : r.pick(TEXTS)
-    return text.startsWith('select') && !text.includes(';') ? `${text} ${this.#texts++}` : text
-  }
-
-  #message(): Uint8Array {
-    const r = this.#random
-    switch (r.below(9)) {
-      case 0:
-        return this.#withData(f.query(r.chance(0.05) ? '' : this.#text()))
-      case 1:
-      case 2:
-        return f.parse(r.pick(NAMES), this.#text())
-      case 3:
-      case 4:
-        return f.bind(r.pick(PORTALS), r.pick(NAMES))
-      case 5:
-        return this.#withData(f.execute(r.pick(PORTALS), r.chance(0.3) ? 2 : 0))
-      case 6:
-        return r.chance(0.5)
-          ? f.describe(r.pick(['S', 'P']), r.pick(NAMES))
-          : f.close(r.pick(['S', 'P']), r.pick(NAMES))
-      case 7:
-        return r.chance(0.9) ? f.sync : f.flush
-      default:
-        return bytes(f.bind('', r.pick(NAMES)), this.#withData(f.execute()), f.sync)
-    }
-  }
-
-  /** Whatever was executed may be a COPY, so the data follows at once; else the server ignores it. */
-  #withData(message: Uint8Array): Uint8Array {
-    const r = this.#random
-    const parts = [message]
-    for (let i = r.below(3); i > 0; i--)
-      parts.push(r.chance(0.2) ? f.sync : f.copyData(r.chance(0.2) ? 'bad' : '1'))
-    // As many ends as the text may have COPYs.
-    parts.push(r.chance(0.8) ? f.copyDone : f.copyFail('no'), f.copyDone)
-    // Behind a Sync inside the data a client sends another behind them; without it nobody knows what is skipped.
-    if (parts.includes(f.sync)) parts.push(f.sync)
-    return concat(parts)
-  }
-}
 
 describe('against a model of the server', () => {
   test('every text that ran is recorded as what ran, however it was arranged', {
@@ -288,7 +241,7 @@ describe('against a model of the server', () => {
     fuzz((r) => {
       const room = new Room(r, relay(relayOptions))
       const model = new ModelServer()
-      const client = new Client(r)
+      const client = new RandomClient(r, TEXTS)
       const turn = (sent: Uint8Array, processed: number): void => {
         if (sent.length > 0) room.give('client', sent)
         model.receive(room.take('target'))

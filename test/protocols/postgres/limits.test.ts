@@ -30,6 +30,7 @@ describe('a limit of rows', () => {
         client(f.query('select')),
         target(b.rows('a'), row, row, row, row, b.notice('still'), row),
         target(cancelled, b.ready()),
+        { cancelled: 'ok' },
       ],
       toClient: bytes(b.rows('a'), row, row, b.notice('still'), tooMany(1), b.ready()),
       events: [
@@ -49,6 +50,7 @@ describe('a limit of rows', () => {
       pieces: [
         client(f.query('select')),
         target(b.rows('a'), row, row, row, b.complete('SELECT 3'), b.ready()),
+        { cancelled: 'ok' },
       ],
       toClient: bytes(b.rows('a'), row, row, tooMany(1), b.ready()),
       events: [
@@ -60,6 +62,32 @@ describe('a limit of rows', () => {
     })
   })
 
+  test('holds the next statement back until the cancel is out, lest it hits that', () => {
+    const { order } = check({
+      ...rowsMax,
+      pieces: [
+        client(f.query('select')),
+        target(b.rows('a'), row, row, row, b.complete('SELECT 3'), b.ready()),
+        client(f.query('select 1')),
+        { cancelled: 'error' },
+        target(b.complete('SELECT 1'), b.ready()),
+      ],
+      toClient: bytes(b.rows('a'), row, row, tooMany(1), b.ready(), b.complete('SELECT 1'), b.ready()),
+      events: [
+        '1 begin db.query sql(select) none',
+        `2 begin db.cancel in 1 ${gateway}`,
+        '1 end ok rows=2 bytes=14',
+        '2 end error',
+        '3 begin db.query sql(select 1) none',
+        '3 end ok rows=1',
+      ],
+    })
+    expect(order.slice(order.indexOf('end 2'))).toEqual([
+      ...['end 2', 'begin 3', 'to target'],
+      ...['end 3', 'hold', 'to client'],
+    ])
+  })
+
   test('of a text with several statements counts them together, and tells one error', () => {
     check({
       ...rowsMax,
@@ -67,6 +95,7 @@ describe('a limit of rows', () => {
         client(f.query('select; select')),
         target(b.rows('a'), row, row, b.complete('SELECT 2'), b.rows('a'), row, b.complete('SELECT 1')),
         target(b.rows('a'), row, b.complete('SELECT 1'), b.ready()),
+        { cancelled: 'ok' },
       ],
       toClient: bytes(b.rows('a'), row, row, b.complete('SELECT 2'), b.rows('a'), tooMany(1), b.ready()),
       events: [
@@ -88,6 +117,7 @@ describe('a limit of rows', () => {
         target(b.parseComplete, b.bindComplete, row, row, b.suspended, b.ready('T')),
         client(f.execute('p', 2), f.sync),
         target(row, row, b.suspended, b.ready('T')),
+        { cancelled: 'ok' },
       ],
       toClient: bytes(
         b.complete('BEGIN'),
@@ -130,6 +160,7 @@ describe('a limit of rows', () => {
           b.complete('COPY 3'),
           b.ready(),
         ),
+        { cancelled: 'ok' },
       ],
       toClient: bytes(b.copyOut, b.copyData('1'), b.copyData('2'), tooMany(1), b.ready()),
       events: [
@@ -176,8 +207,8 @@ describe('a limit of rows', () => {
         '1 end ok',
         `4 begin db.cancel in 2 ${gateway}`,
         '2 end ok rows=2 bytes=14',
-        '4 end ok',
         '3 end aborted',
+        '4 end aborted',
       ],
       closed: { why: 'limit', message: 'more rows than allowed, in the middle of a pipeline' },
     })
@@ -289,6 +320,33 @@ describe('memory is bounded by what came, not by what was announced', () => {
     expect(room.full).toBe(true)
     playRelay(room, [target(b.ready())])
     expect(room.full).toBe(false)
+  })
+
+  test('results of one text beyond ten thousand are counted together, but for what they say of names', () => {
+    const many = 10_050
+    const room = relay(relayOptions)
+    const answers = Array.from({ length: many }, (_, i) =>
+      b.complete(i === 10_020 ? 'DEALLOCATE' : 'INSERT 0 1'),
+    )
+    const text = 'insert;'.repeat(many)
+    const { events } = playRelay(room, [client(f.query(text)), target(...answers), target(b.ready())])
+    const end = events.at(-1)
+    if (end?.type !== 'end') throw new Error('no end')
+    const res: unknown[] = JSON.parse(Buffer.from(end.payloads?.[0]?.body ?? []).toString())
+    expect(end.rows).toBe(many - 1)
+    expect(res).toHaveLength(10_003)
+    expect(res.slice(10_000)).toEqual([
+      { outcome: 'ok', count: 20, rows: 20 },
+      { outcome: 'ok', tag: 'DEALLOCATE' },
+      { outcome: 'ok', count: 29, rows: 29 },
+    ])
+  })
+
+  test('ends of COPY data that nobody asked for are so many and no more', () => {
+    const room = relay(relayOptions)
+    const ends = Array.from({ length: 1001 }, () => f.copyDone)
+    const { closed } = playRelay(room, [client(f.query('select 1'), ...ends)])
+    expect(closed).toEqual({ why: 'client', message: 'more than 1000 COPYs in one statement' })
   })
 
   test('texts of prepared statements beyond 64 MiB are named by the operation that prepared them', () => {

@@ -262,6 +262,25 @@ describe('T-PG-12: SQL shares the names', () => {
     })
   })
 
+  test('in a text too long to be read through, whatever the server says of it counts', () => {
+    const long = `select '${'close '.repeat(50_000)}'`
+    for (const [tag, known] of [
+      ['SELECT 1', true],
+      ['PREPARE', false],
+    ] as const) {
+      check({
+        pieces: [...prepared, ...sql(long, tag), run('s'), ran],
+        events: [
+          ...begun,
+          `2 begin db.query sql(${long}) none`,
+          known ? '2 end ok rows=1' : '2 end ok',
+          `3 begin db.execute ${known ? 'sql(delete) none' : unknown('s')}`,
+          '3 end ok rows=1',
+        ],
+      })
+    }
+  })
+
   test('where the server reads a text otherwise than we do, nothing is known any more', () => {
     // With standard_conforming_strings off this is one literal and no DEALLOCATE.
     const text = "select '\\'; deallocate s; --'"
@@ -412,6 +431,7 @@ describe('the lexer finds where statements begin', () => {
     ['select $$a\\b$$ -- \\', false],
     ["select U&'\\0041'", true],
     ["select E'a' '\\'", true],
+    ["select '\\' 'a' 'b'", true],
   ])('whether %s has a backslash that parsers read differently: %s', (text, backslash) => {
     expect(scan(text).backslash).toBe(backslash)
   })

@@ -78,10 +78,13 @@ function sentBy(pieces: readonly Piece[], side: Side): Uint8Array {
 const LONG = 5000
 const CUTS_OF_LONG = 4
 
-/** Plays a scenario whole, cut in two at every byte of every piece, and byte by byte: all must say the same. */
+/**
+ * Plays a scenario whole, cut in two at every byte of every piece, byte by byte, and with verdicts at hand where there
+ * are any: all must say the same.
+ */
 export function check({ pieces, options, judge, ...expected }: Scenario): Relayed {
-  const play = (cut?: Cut) =>
-    playRelay(relay({ ...relayOptions, ...options }), pieces, {
+  const play = (cut?: Cut, more: Partial<RelayOptions> = {}) =>
+    playRelay(relay({ ...relayOptions, ...options, ...more }), pieces, {
       ...(cut === undefined ? {} : { cut }),
       ...(judge === undefined ? {} : { judge }),
     })
@@ -106,5 +109,9 @@ export function check({ pieces, options, judge, ...expected }: Scenario): Relaye
   const step = longest > LONG ? Math.floor(longest / CUTS_OF_LONG) : 1
   for (let at = 1; at < longest; at += step) expect(summary(play(cutAt(at))), `cut at ${at}`).toEqual(found)
   if (longest <= LONG) expect(summary(play(inSingleBytes)), 'byte by byte').toEqual(found)
+  if (judge !== undefined) {
+    const atOnce = summary(play(undefined, { judgeAtOnce: judge }))
+    expect(atOnce, 'with verdicts at hand').toEqual({ ...found, judged: [] })
+  }
   return whole
 }

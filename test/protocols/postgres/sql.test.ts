@@ -64,6 +64,7 @@ describe('what a text does', () => {
 
     ['WITH d AS (DELETE FROM a RETURNING *) SELECT * FROM d, e', 'SELECT e / DELETE a !'],
     ['WITH d AS (UPDATE a SET x = 1) DELETE FROM d', 'DELETE d ! / UPDATE a !'],
+    ['WITH a AS (SELECT 1), b AS (DELETE FROM a) SELECT 1', 'SELECT / SELECT / DELETE a !'],
     ['WITH a AS (SELECT * FROM a) SELECT * FROM a', 'SELECT / SELECT a'],
     ['WITH a AS (SELECT 1), b AS (SELECT * FROM a, b) SELECT * FROM a, b, c', 'SELECT c / SELECT / SELECT b'],
     [

@@ -86,6 +86,11 @@ describe('binary parameters are decoded by type', () => {
     ['a numeric with more digits than bytes', 1700, 'ffff 0000 0000 0000 0001'],
     ['an array of seven dimensions', 1007, '00000007 00000000 00000017'],
     ['an array longer than its bytes', 1007, '00000001 00000000 00000017 ffffffff 00000001'],
+    [
+      'an array with an empty inner dimension',
+      1007,
+      `00000006 00000000 00000017 ${'00000040 00000001 '.repeat(5)}00000000 00000001${'00'.repeat(300)}`,
+    ],
     ['an array of arrays by its type', 1007, '00000001 00000000 000003ef 00000001 00000001 ffffffff'],
     ['an array with a broken element', 1007, '00000001 00000000 00000017 00000001 00000001 00000001 01'],
     ['a time beyond the day', 1083, '7fffffffffffffff'],

@@ -71,6 +71,30 @@ describe.each([['none', ''] as const, ...PROTECTIONS])('%s %s', (cipher, mac) =>
     expect(found).toEqual(whole)
   })
 
+  test('keeps nothing of a chunk that is its owner’s again', () => {
+    const bytes = sealed()
+    for (let cut = 0; cut <= bytes.length; cut += 7) {
+      const { reader } = pair(cipher, mac)
+      // A Buffer, as sockets give them: its `slice` is a view.
+      const chunk = Buffer.from(bytes.subarray(0, cut))
+      reader.push(chunk)
+      const before = readAll(reader)
+      reader.release()
+      chunk.fill(0)
+      reader.push(Buffer.from(bytes.subarray(cut)))
+      expect([...before, ...readAll(reader)], `cut at ${cut}`).toEqual(PAYLOADS.map(toHex))
+    }
+  })
+
+  test('hands out payloads in memory of their own', () => {
+    const { reader } = pair(cipher, mac)
+    const chunk = Buffer.from(sealed())
+    reader.push(chunk)
+    const payload = reader.read()
+    chunk.fill(0)
+    expect(toHex(payload ?? chunk)).toBe(toHex(PAYLOADS[0] ?? chunk))
+  })
+
   if (cipher !== 'none')
     test('a changed bit ends the connection, and nothing of its packet is read', () => {
       const { writer } = pair(cipher, mac)

@@ -5,11 +5,13 @@ import type { Conversation, TlsFacts, Want } from '../../../protocols/conversati
 import {
   accept,
   type Credential,
+  cancel,
   connect,
   type Greeting,
   type Login,
   type Method,
   makeVerifier,
+  QUIT,
   type Question,
   type Ready,
   type RelayOptions,
@@ -33,6 +35,8 @@ export interface Setting {
 export interface Gateway {
   readonly port: number
   readonly sessions: Session[]
+  /** What a policy refuses, where texts are judged. */
+  refuse: (sql: string) => boolean
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -47,14 +51,14 @@ export const SECRET = 'token of alice'
 const NO_TLS: TlsFacts = { protocol: undefined, ownCertificate: undefined, peerCertificate: undefined }
 
 /** A socket whose bytes are asked for, and that becomes TLS when a conversation says so. */
-class Line {
+export class Line {
   socket: Socket
   #pending = Buffer.alloc(0)
   #wake: (() => void) | undefined
   #over = false
 
   constructor(socket: Socket) {
-    this.socket = socket
+    this.socket = socket.setNoDelay(true)
     this.#listen()
   }
 
@@ -128,22 +132,25 @@ class Line {
 export async function startGateway(server: Server, setting: Setting = {}): Promise<Gateway> {
   const greeting = setting.greeting ?? (await learnGreeting(server, setting))
   const sessions: Session[] = []
+  const gateway = { refuse: (_sql: string): boolean => false }
   const sockets = new Set<Socket>()
   let threads = 1000
   const listener: Listener = createServer((socket) => {
     sockets.add(socket)
-    serve(server, setting, greeting, socket, ++threads, sessions).catch(() => socket.destroy())
+    serve(server, setting, greeting, socket, ++threads, sessions, (sql) => gateway.refuse(sql)).catch(() =>
+      socket.destroy(),
+    )
   })
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
   const address = listener.address()
-  return {
+  return Object.assign(gateway, {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     sessions,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => listener.close(resolve))
     },
-  }
+  })
 }
 
 const CREDENTIAL: Credential = { user: 'app', password: 'app secret' }
@@ -166,6 +173,18 @@ async function dialTarget(server: Server, setting: Setting, login: Login | undef
   return { line, ready }
 }
 
+async function stopTarget(server: Server, threadId: number): Promise<void> {
+  const line = new Line(dial(server.port, '127.0.0.1'))
+  const options = { tls: 'off', credential: CREDENTIAL, attributes: [], random } as const
+  const failure = await line.run(
+    cancel(options, threadId),
+    () => Promise.reject(new Error('no TLS here')),
+    () => undefined,
+  )
+  line.socket.end()
+  if (failure !== undefined) throw new Error(failure.message)
+}
+
 function secure(socket: Socket, server: Server): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const secured = tlsConnect({ socket, ca: server.certificate, servername: 'localhost' }, () =>
@@ -177,7 +196,7 @@ function secure(socket: Socket, server: Server): Promise<TLSSocket> {
 
 export async function learnGreeting(server: Server, setting: Setting = {}): Promise<Greeting> {
   const { line, ready } = await dialTarget(server, setting, undefined)
-  line.socket.end(Uint8Array.of(1, 0, 0, 0, 1))
+  line.socket.end(QUIT)
   if (ready.type === 'failure') throw new Error(ready.message)
   // It is kept on disk between two runs.
   return JSON.parse(JSON.stringify(ready.greeting)) as Greeting
@@ -190,6 +209,7 @@ async function serve(
   socket: Socket,
   threadId: number,
   sessions: Session[],
+  refuses: (sql: string) => boolean,
 ): Promise<void> {
   const client = new Line(socket)
   const methods = setting.methods ?? ['mysql_native_password', 'caching_sha2_password']
@@ -237,7 +257,7 @@ async function serve(
     ...setting.options,
   })
   const ledger = new Ledger()
-  const ended = pump(machine, client, target, ledger)
+  const ended = pump(machine, client, target, ledger, refuses, () => stopTarget(server, ready.threadId))
   sessions.push({ login, ready, ledger, ended })
 }
 
@@ -256,24 +276,39 @@ function answer(question: Question): unknown {
   return known && Buffer.from(question.password).toString() === SECRET ? 'token-1' : undefined
 }
 
+const REFUSAL = {
+  cause: 'statement',
+  what: 'no bare DELETE',
+  why: 'it needs a WHERE',
+  next: 'add one',
+  record: '',
+} as const
+
 function pump(
   machine: Relay & { readonly full?: boolean },
   client: Line,
   target: Line,
   ledger: Ledger,
+  refuses: (sql: string) => boolean,
+  stop: () => Promise<unknown>,
 ): Promise<void> {
   return new Promise((resolve) => {
     const carryOut = (steps: readonly Step[]): void => {
       for (const step of ledger.take(steps)) {
         if (step.type === 'send')
           (step.to === 'client' ? client : target).socket.write(Buffer.from(step.bytes))
-        else if (step.type === 'judge') carryOut(machine.verdict({ allow: true }))
+        else if (step.type === 'judge') {
+          const refused = refuses(Buffer.from(step.statement.text).toString())
+          carryOut(machine.verdict(refused ? { allow: false, refusal: REFUSAL } : { allow: true }))
+        } else if (step.type === 'cancel') void stop()
         else if (step.type === 'close') {
           client.socket.end()
           target.socket.end()
           resolve()
         }
       }
+      if (machine.full === true) client.socket.pause()
+      else client.socket.resume()
     }
     const wire = (from: Side, line: Line) => {
       line.onData((bytes) => carryOut(machine.receive(from, bytes)))

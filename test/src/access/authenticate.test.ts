@@ -258,6 +258,14 @@ describe('too many failures', () => {
     })
   })
 
+  test('are not forgiven by a token, which anybody at that address may have', async () => {
+    const own = await openDesk(PEOPLE, ENV)
+    const { secret } = tokenFor(own, 'alice')
+    await fail(own, 'alice')
+    await own.begin('alice').password(secret)
+    expect(await own.begin('alice').password('password')).toEqual({ type: 'refused', code: 'locked-out' })
+  })
+
   test('are counted records: the first at once, the others as one', async () => {
     const own = await openDesk(PEOPLE, ENV)
     await fail(own, 'alice')

@@ -201,7 +201,7 @@ describe('policies stand above roles', () => {
       'the table in whatever schema',
       FINAL,
       facts(part('UPDATE', 'x.payments', true)),
-      { why: 'DELETE and UPDATE on payments, audit.* are refused here.' },
+      { why: 'Refused here: DELETE, UPDATE on payments, audit.*.' },
     ],
     [
       'the table by search path',

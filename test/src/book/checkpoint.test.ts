@@ -1,4 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   CheckpointError,
@@ -193,6 +194,23 @@ describe('a checkpoint is refused', () => {
   test('but not as it is', () => {
     expect(codeOf(() => parseCheckpoint(good))).toBe('accepted')
   })
+})
+
+test('whatever the bytes are, a note is read or refused', () => {
+  const pieces = fc.constantFrom(...good.split(/(?<=\n)/), '\n', '\n\n', '— ', '+', 'A', '=', '\0', '\uFFFF')
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    fc.array(pieces, { maxLength: 12 }).map((parts) => Buffer.from(parts.join(''))),
+  )
+  fc.assert(
+    fc.property(bytes, (note) => {
+      expect(['accepted', 'checkpoint', 'signature']).toContain(
+        codeOf(() => verifyNote(parseCheckpoint(note), [ours.vkey])),
+      )
+      expect(['accepted', 'checkpoint']).toContain(codeOf(() => parseVkey(Buffer.from(note).toString())))
+    }),
+    { numRuns: 500 },
+  )
 })
 
 describe('a vkey', () => {

@@ -329,3 +329,35 @@ describe('base64', () => {
     expect(() => decodeBase64(text)).toThrow(expect.objectContaining({ code: 'format' }))
   })
 })
+
+test('whatever the bytes are, they are read or refused', () => {
+  const refused = (act: () => unknown): void => {
+    try {
+      act()
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error
+    }
+  }
+  const text = fc.oneof(
+    fc.json(),
+    fc.string({ unit: 'binary' }),
+    fc.string().map((inner) => `{"kind":"${inner}`),
+  )
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      text,
+      fc.nat(520),
+      fc.nat(2),
+      (bytes, json, count, codec) => {
+        for (const input of [bytes, Buffer.from(json)]) {
+          refused(() => parseLeaf(input))
+          refused(() => parseMembers(input))
+          refused(() => decodeBundle({ count, codec, crc: crc32(input), leaves: input }))
+        }
+        expect(bytes).toBeDefined()
+      },
+    ),
+    { numRuns: 500 },
+  )
+})

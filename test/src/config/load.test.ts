@@ -390,6 +390,12 @@ describe('a good file', () => {
     })
   })
 
+  test('listens as often as it likes where the system chooses the port', () => {
+    const listeners =
+      '  a: { type: postgres, address: 127.0.0.1:0 }\n  b: { type: postgres, address: 127.0.0.1:0 }\ngroups:\n'
+    expect(faultsIn(changed([['groups:\n', listeners]]))).toEqual([])
+  })
+
   test('a date expires at its end, a moment at once', () => {
     const at = (expires: string) =>
       loadGood(changed([['role: reader', `role: reader, expires: ${expires}`]])).config.grants[0]?.expires

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../../src/system/clock.ts'
 
-test('the two readings of the machine’s time agree', () => {
+test('the two readings of the machine’s time agree to the two milliseconds that the finer one may be off', () => {
   const before = systemClock.now()
   const micros = systemClock.nowMicros()
   expect(Number.isSafeInteger(micros)).toBe(true)
-  expect(Math.floor(micros / 1000)).toBeGreaterThanOrEqual(before)
-  expect(Math.floor(micros / 1000)).toBeLessThanOrEqual(systemClock.now())
+  expect(Math.floor(micros / 1000)).toBeGreaterThanOrEqual(before - 2)
+  expect(Math.floor(micros / 1000)).toBeLessThanOrEqual(systemClock.now() + 2)
 })
 
 test('a timer runs once, and not at all when it was disposed of', async () => {

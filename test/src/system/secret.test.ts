@@ -95,7 +95,15 @@ test('a key is 32 bytes in strict base64', () => {
   const bytes = Uint8Array.from({ length: 32 }, (_, i) => i)
   const text = Buffer.from(bytes).toString('base64')
   expect(new Uint8Array(decodeKey(new Secret(text), 'KEK'))).toEqual(bytes)
-  for (const bad of [text.slice(1), `${text} `, text.replace('=', ''), text.replace('A', '*'), bytes]) {
+  const short = Buffer.from(bytes.subarray(1)).toString('base64')
+  for (const bad of [
+    short,
+    text.slice(1),
+    `${text} `,
+    text.replace('=', ''),
+    text.replace('A', '*'),
+    bytes,
+  ]) {
     expect(() => decodeKey(new Secret(bad), 'the KEK')).toThrow(
       'the KEK: expected 32 bytes in base64, 44 characters',
     )

@@ -107,8 +107,8 @@ describe('what a statement does', () => {
     ['SELECT 1; DROP TABLE x', 'SELECT + DROP x'],
     ['SELECT 1; FROB x', 'unknown'],
     ['INSTALL PLUGIN x SONAME "y"', 'unknown'],
-    ['', 'unknown'],
-    ['-- nothing', 'unknown'],
+    ['', ''],
+    ['-- nothing\n;;', ''],
   ])('%s', (text, expected) => {
     expect(parts(text)).toBe(expected)
   })
@@ -133,6 +133,7 @@ describe('comments that are code', () => {
     'SELECT 1 /*!50000 /* */ FROM t */',
     'SELECT 1 /* /* */ FROM t */',
     'SELECT 1 /*! # */\n */',
+    '/*!99999 DROP TABLE x */',
     'SELECT 1 */',
     'SELECT 1 /*! FROM t',
     'SELECT "a\\" FROM t -- "',
@@ -217,7 +218,7 @@ test('no text makes it throw or hang, and what it masks holds no literal', () =>
   fc.assert(
     fc.property(fc.array(word, { maxLength: 40 }), (words) => {
       const facts = read(`${words.join('')} 'hidden'`)
-      expect(facts.parts.length).toBeGreaterThan(0)
+      expect(facts.parts.filter(({ verb }) => verb === 'unknown').length).toBeLessThanOrEqual(1)
       expect(facts.masked.includes("'hidden'") && facts.disputed === undefined).toBe(false)
     }),
     { numRuns: 2000 },

@@ -272,6 +272,14 @@ describe('signatures', () => {
     }
   })
 
+  test('a kept checkpoint is filed under another size', () => {
+    const book = tamper()
+    const size = book.keptSizes()[2] ?? 0
+    book.db.prepare('UPDATE ckpt SET size = ? WHERE size = ?').run(size + 1, size)
+    const { exit, codes } = book.check()
+    expect({ exit, codes }).toEqual({ exit: 4, codes: ['checkpoint'] })
+  })
+
   test('23 records of the first epoch are written again, and all is signed with the current key', () => {
     const book = tamper()
     book.rechain(
@@ -309,6 +317,17 @@ describe('signatures', () => {
     expect(forge([...sample.signers.slice(-1), own]), 'what only the current key can do').toMatchObject({
       exit: 0,
     })
+  })
+
+  test('25 a change to a key of another name is no change, though both have signed it', () => {
+    const book = tamper()
+    const builder = book.reopen()
+    const other = testSigner('another', 'gw2.example/book')
+    const current = sample.signers.slice(-1)
+    builder.commit([{ kind: 'key.next', next: formatVkey(other.vkey) }], [], true, [...current, other])
+    builder.db.close()
+    const { exit, codes } = book.check()
+    expect({ exit, codes }).toEqual({ exit: 4, codes: ['epoch'] })
   })
 
   test('27 the holder of the key cuts off the last outcome', () => {
@@ -414,6 +433,13 @@ describe('pruning', () => {
     tile[32 * 50] = (tile[32 * 50] ?? 0) ^ 1
     book.db.prepare('UPDATE tile SET hashes = ?').run(tile)
     expectFound(book.check(), 'root', 'tile')
+  })
+
+  test('a leaf is kept of a record that there is not', () => {
+    const book = tamper()
+    book.db.prepare('INSERT INTO kept VALUES (?, ?)').run(sample.size, book.leaves()[0])
+    const { exit, codes } = book.check()
+    expect({ exit, codes }).toEqual({ exit: 4, codes: ['prune'] })
   })
 
   test('the leaf of a pruned change of key is altered, or gone', () => {

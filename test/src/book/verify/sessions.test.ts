@@ -1,5 +1,6 @@
 /** What the records of a session may say, one history for each rule. Every one is chained and signed by the real key. */
 import { describe, expect, test } from 'vitest'
+import { formatVkey } from '../../../../src/book/checkpoint.ts'
 import { exitCode, type Report } from '../../../../src/book/verify/report.ts'
 import { type VerifyOptions, verifyBook } from '../../../../src/book/verify/walk.ts'
 import {
@@ -11,6 +12,7 @@ import {
   testSigner,
 } from '../../../support/book-builder.ts'
 import { MemorySource, rowsOf } from '../../../support/memory-source.ts'
+import { secondVerdict } from '../../../support/second-verifier.ts'
 
 interface Play {
   readonly book: BookBuilder
@@ -24,8 +26,7 @@ function history(play: (on: Play) => void, options: Partial<VerifyOptions> = {})
   book.commit([{ kind: 'boot', rel: '0.1.0', clean: true }])
   const session = book.openSession('one', 'pg')
   play({ book, session, sid: session.sid })
-  const source = new MemorySource(rowsOf(book.db))
-  return verifyBook(source, {
+  const report = verifyBook(new MemorySource(rowsOf(book.db)), {
     key: testSigner('key 0').vkey,
     keyFromOutside: true,
     outside: [],
@@ -33,6 +34,17 @@ function history(play: (on: Play) => void, options: Partial<VerifyOptions> = {})
     integrityChecked: true,
     ...options,
   })
+  // Neither silence nor age is the business of the second verifier.
+  if (options.maxGap === undefined && options.maxAge === undefined) {
+    const second = secondVerdict(
+      book.db.serialize(),
+      formatVkey(testSigner('key 0').vkey),
+      [],
+      options.closed,
+    )
+    expect({ second, holds: second === undefined }).toEqual({ second, holds: report.findings.length === 0 })
+  }
+  return report
 }
 
 const counts = (play: (on: Play) => void, options: Partial<VerifyOptions> = {}): Report['counts'] =>

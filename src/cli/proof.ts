@@ -1,0 +1,91 @@
+/** `gatebook proof`: writes the proof of one record, which others check with `gatebook verify --proof`. */
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { CheckpointError } from '../book/checkpoint.ts'
+import { FormatError, parseLeaf } from '../book/format.ts'
+import type { RecordProof } from '../book/proof.ts'
+import { proveRecord } from '../book/prove.ts'
+import { BookSource } from '../book/source.ts'
+import { TilesSource } from '../book/tiles-source.ts'
+import { leafHash } from '../book/tree.ts'
+import { EXIT } from '../book/verify/report.ts'
+import { type Source, SourceError } from '../book/verify/source.ts'
+import { verifyProof } from '../book/verify-proof.ts'
+import { OperatorError } from '../system/operator-error.ts'
+import { FilesFolder } from './files-folder.ts'
+import type { Io } from './io.ts'
+import { visible } from './io.ts'
+import { readKey } from './verify.ts'
+
+export interface ProofOptions {
+  /** An index, or an index with the first digits of the record's hash: `184302-9f2c1b77`. */
+  readonly record: string
+  readonly data?: string
+  /** A copied book, or the folder of an export. */
+  readonly book?: string
+  readonly output: string
+  readonly key?: string
+  /** With the ciphertexts that the record names. */
+  readonly payloads?: boolean
+  /** With the session's data key; whoever hands it in has obtained the consent. */
+  readonly dataKey?: Uint8Array
+}
+
+export async function proof(options: ProofOptions, io: Io): Promise<number> {
+  if ((options.data === undefined) === (options.book === undefined)) {
+    throw new OperatorError('usage', 'name exactly one of --data and --book')
+  }
+  const [, index, digits] = /^(\d{1,15})(?:-([0-9a-f]{1,64}))?$/.exec(options.record) ?? []
+  if (index === undefined)
+    throw new OperatorError('usage', `${options.record} is no record: its index is wanted`)
+  const path = options.data === undefined ? (options.book ?? '') : join(options.data, 'book.db')
+  const made = make(path, Number(index), options, io)
+  if (made === undefined) return EXIT.broken
+  const hash = Buffer.from(leafHash(Buffer.from(made.leaf))).toString('hex')
+  if (digits !== undefined && !hash.startsWith(digits)) {
+    throw new OperatorError('usage', `record ${index} has the hash ${hash.slice(0, 8)}, not ${digits}`)
+  }
+  const text = `${JSON.stringify(made, null, 1)}\n`
+  const { key } = readKey(
+    options.key,
+    existsSync(path) && statSync(path).isDirectory() ? path : dirname(path),
+  )
+  const { findings } = verifyProof(text, key)
+  if (findings.length > 0) {
+    for (const finding of findings)
+      io.stderr.write(`the book does not prove it: ${visible(finding.text)} (${finding.code})\n`)
+    return EXIT.broken
+  }
+  writeFileSync(options.output, text, { mode: 0o600 })
+  io.stderr.write(
+    `proof of record ${index}, ${parseLeaf(Buffer.from(made.leaf)).kind}, written to ${options.output}\n`,
+  )
+  if (options.dataKey !== undefined)
+    io.stderr.write('it holds the data key: whoever has it can read the whole session\n')
+  return EXIT.ok
+}
+
+/** Undefined where the book is too damaged to prove anything, which is said then. */
+function make(
+  path: string,
+  index: number,
+  { payloads = false, dataKey }: ProofOptions,
+  io: Io,
+): RecordProof | undefined {
+  const wanted = dataKey === undefined ? { payloads } : { payloads, dataKey }
+  try {
+    if (existsSync(path) && statSync(path).isDirectory()) {
+      const folder: Source = new TilesSource(new FilesFolder(path))
+      return proveRecord(folder, index, wanted)
+    }
+    using source = BookSource.open(path)
+    return proveRecord(source, index, wanted)
+  } catch (cause) {
+    if (cause instanceof FormatError || cause instanceof CheckpointError) {
+      io.stderr.write(`the book does not prove it: ${visible(cause.message)} (${cause.code})\n`)
+      return undefined
+    }
+    if (!(cause instanceof SourceError)) throw cause
+    throw new OperatorError(cause.code === 'foreign' ? 'usage' : 'disk', `proof: ${cause.message}`, { cause })
+  }
+}

@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import type { DemoReady } from '../../src/cli/demo.ts'
+
+const main = resolve(import.meta.dirname, '../../src/main.ts')
+
+function start(...args: string[]): ChildProcess {
+  return spawn('node', [main, 'demo', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  if (child.stdout === null) throw new Error('the demo has no output')
+  for await (const line of createInterface({ input: child.stdout })) return line
+  throw new Error('the demo ended without a line')
+}
+
+function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((done) => child.once('exit', (code) => done(code)))
+}
+
+test('the demo: a query is answered, recorded, verified; a refused one says why; all is removed at the end', async () => {
+  const child = start('--json')
+  const exit = ended(child)
+  const ready = JSON.parse(await firstLine(child)) as DemoReady
+  expect(ready.postgres.url).toContain(`@127.0.0.1:${ready.postgres.port}/shop`)
+  const client = new pg.Client({ connectionString: ready.postgres.url })
+  await client.connect()
+  const { rows } = await client.query('SELECT name FROM products WHERE price < $1 ORDER BY name', [5])
+  expect(rows).toEqual([{ name: 'ink' }, { name: 'paper' }])
+  await expect(client.query('DELETE FROM payments')).rejects.toMatchObject({
+    code: '42501',
+    message: 'DELETE on payments is not allowed by policy "no-bare-delete"',
+    hint: expect.stringMatching(/\nRecord [a-z2-7]{16}\.\d+\.$/),
+  })
+  const run = (...args: string[]) =>
+    spawnSync('node', [main, ...args, '--data', ready.data], { encoding: 'utf8' })
+  expect(run('sessions', 'ls').stdout).toMatch(/alice +orders +shop/)
+  const verified = run('verify')
+  expect([verified.status, verified.stdout]).toEqual([0, expect.stringContaining('demo/book')])
+  await client.end()
+  child.kill('SIGTERM')
+  expect(await exit).toBe(0)
+  expect(existsSync(ready.data)).toBe(false)
+})
+
+test('--data keeps the book, and the next demo goes on with it', async () => {
+  const data = join(process.env['TMPDIR'] ?? '/tmp', `gb-demo-${process.pid}`)
+  const sizes: number[] = []
+  for (let round = 0; round < 2; round++) {
+    const child = start('--json', '--data', data)
+    const exit = ended(child)
+    await firstLine(child)
+    child.kill('SIGINT')
+    expect(await exit).toBe(0)
+    const verified = spawnSync('node', [main, 'verify', '--data', data, '--json', '--closed'], {
+      encoding: 'utf8',
+    })
+    expect(verified.status).toBe(0)
+    sizes.push(Number(/"size": ?(\d+)/.exec(verified.stdout)?.[1]))
+  }
+  expect(sizes[1]).toBeGreaterThan(sizes[0] ?? 0)
+  spawnSync('rm', ['-r', data])
+})

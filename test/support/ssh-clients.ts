@@ -1,0 +1,96 @@
+/** Runs real clients and collects what they say. */
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+
+export interface Outcome {
+  readonly code: number | null
+  readonly out: Buffer
+  readonly err: string
+}
+
+export interface RunOptions {
+  /** Standard input; none at all when it is left out. */
+  readonly input?: string | Uint8Array
+  readonly env?: Record<string, string>
+  readonly timeoutMs?: number
+}
+
+export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const { input, env, timeoutMs = 20_000 } = options
+  const child = spawn(program, args, {
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
+  const out: Buffer[] = []
+  const err: Buffer[] = []
+  child.stdout?.on('data', (bytes) => out.push(bytes))
+  child.stderr?.on('data', (bytes) => err.push(bytes))
+  // A program that does not read its input is no failure of the test's.
+  child.stdin?.on('error', () => undefined)
+  child.stdin?.end(input)
+  const timer = setTimeout(() => child.kill(), timeoutMs)
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => {
+      clearTimeout(timer)
+      resolve({ code, out: Buffer.concat(out), err: Buffer.concat(err).toString() })
+    })
+  })
+}
+
+/** A person at a keyboard: waits until something is shown, then types the next. */
+export function converse(
+  program: string,
+  args: readonly string[],
+  turns: readonly (readonly [shown: RegExp, typed: string])[],
+  timeoutMs = 20_000,
+): Promise<Outcome> {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const out: Buffer[] = []
+  const err: Buffer[] = []
+  const left = [...turns]
+  let unread = ''
+  child.stdin.on('error', () => undefined)
+  child.stdout.on('data', (bytes: Buffer) => {
+    out.push(bytes)
+    unread += bytes.toString()
+    const [next] = left
+    if (next === undefined || !next[0].test(unread)) return
+    unread = ''
+    left.shift()
+    child.stdin.write(next[1])
+  })
+  child.stderr.on('data', (bytes) => err.push(bytes))
+  const timer = setTimeout(() => child.kill(), timeoutMs)
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => {
+      clearTimeout(timer)
+      resolve({ code, out: Buffer.concat(out), err: Buffer.concat(err).toString() })
+    })
+  })
+}
+
+/** Runs until it is stopped. */
+export function background(program: string, args: readonly string[]): { stop(): Promise<void> } {
+  const child = spawn(program, args, { stdio: 'ignore' })
+  const ended = new Promise<void>((resolve) => void child.on('close', () => resolve()))
+  return {
+    stop: () => {
+      child.kill()
+      return ended
+    },
+  }
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** OpenSSH's options that make it take a server on this port, as whoever has this key. */
+export function opensshOptions(port: number, key: string): readonly string[] {
+  return [
+    ...['-F', 'none', '-o', `Port=${port}`, '-i', key, '-o', 'IdentitiesOnly=yes', '-o', 'LogLevel=ERROR'],
+    ...['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'ConnectTimeout=10'],
+  ]
+}
