@@ -34,10 +34,8 @@ export class PostgresRelay implements Relay {
 
   receive(from: Side, chunk: Uint8Array): readonly Step[] {
     return this.#do(from, () => {
-      if (from === 'client') {
-        this.#requests.receive(chunk)
-        if (this.#requests.terminated) this.#close({ why: 'client', message: 'Terminate' })
-      } else {
+      if (from === 'client') this.#requests.receive(chunk)
+      else {
         this.#answers.receive(chunk)
         this.#requests.resume()
       }
@@ -88,6 +86,8 @@ export class PostgresRelay implements Relay {
     if (this.#closed) return []
     try {
       act()
+      // Whichever call brought it to light: the message may have waited behind others.
+      if (!this.#closed && this.#requests.terminated) this.#close({ why: 'client', message: 'Terminate' })
     } catch (problem) {
       if (problem instanceof LimitPassed) {
         this.#close({ why: 'limit', message: problem.message }, refuse(ROWS_PASSED))

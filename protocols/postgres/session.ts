@@ -5,7 +5,7 @@ import type { TransactionStatus } from './backend.ts'
 import type { Ready } from './connect.ts'
 import { Flow } from './flow.ts'
 import { Names } from './names.ts'
-import { json, Ledger, type Operation } from './operations.ts'
+import { json, Ledger, type Operation, type Result } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
 import { changedBy, type Portal, type Statement, settleChanges } from './statements.ts'
 
@@ -233,7 +233,8 @@ export class Session {
         return
       case 'query':
         this.statements.settle('', applied)
-        this.endPortal(this.portals.settle('', applied))
+        // Only a statement of its own takes the unnamed portal's place: an empty one, or one that fails, leaves it.
+        this.endPortal(this.portals.settle('', applied && item.operation?.results.some(hasRun) === true))
         this.#settleChanges(item, applied)
         return
       case 'execute':
@@ -252,6 +253,11 @@ export class Session {
     settleChanges(this.statements, 'statement', changes, tags)
     for (const portal of settleChanges(this.portals, 'portal', changes, tags)) this.endPortal(portal)
   }
+}
+
+/** What was empty has no tag. */
+function hasRun({ outcome, tag }: Result): boolean {
+  return outcome === 'ok' && tag !== ''
 }
 
 const NOTHING: readonly never[] = []

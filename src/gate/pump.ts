@@ -142,7 +142,7 @@ export class Pump {
         case 'judge':
           return this.#parts.judge(step.statement)
         case 'cancel':
-          void this.#cancel()
+          void this.#stopStatement()
           break
         case 'close':
           this.#finish(step.reason)
@@ -158,6 +158,13 @@ export class Pump {
     const announces = isStream ? event.stream === 'in' : event.type === 'begin' || event.type === 'decision'
     if (announces) this.#outlets.target.fence(this.#mark, this.#barrier.forward)
     else if (isStream) this.#outlets.client.fence(this.#mark, this.#barrier.stream)
+  }
+
+  /** At a limit. The relay lets nothing follow until it hears that the target cannot take the cancel for the next. */
+  async #stopStatement(): Promise<void> {
+    const taken = await this.#cancel()
+    const { relay } = this.#parts
+    if (this.#ended === undefined) this.#do(() => relay.cancelled?.(taken ? 'ok' : 'error') ?? [])
   }
 
   /** Like any request: it reaches the target when its record is where the mode says. */

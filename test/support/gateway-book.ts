@@ -60,32 +60,45 @@ export interface ReadBook {
 type Draft = { -readonly [K in keyof Operation]: Operation[K] }
 type SessionDraft = { -readonly [K in keyof Session]: Session[K] } & { drafts: Map<number, Draft> }
 
-export function readBook(directory: string, kek: Uint8Array): ReadBook {
-  const files = bookFiles(directory)
-  const db = new Sqlite(files.book, { readonly: true })
-  const keys = new Sqlite(files.keys, { readonly: true })
-  try {
-    const origin = String(readHeadNote(db)).split('\n')[0] ?? ''
-    const reading = new Reading(new Unsealer(db, new KeyStore(keys), new Kek(Buffer.from(kek)), origin))
-    for (const leaf of readLeaves(db, 0)) reading.take(leaf)
-    return reading.done()
-  } finally {
-    db.close()
-    keys.close()
-  }
-}
-
-class Reading {
+/** Reads a book that somebody may be writing: each call of `read` goes on where the last one ended. */
+export class BookReader implements Disposable {
+  readonly #db: Sqlite.Database
+  readonly #keys: Sqlite.Database
   readonly #unsealer: Unsealer
   readonly #sessions = new Map<string, SessionDraft>()
-  readonly #notes: Note[] = []
+  #notes: Note[] = []
   #size = 0
 
-  constructor(unsealer: Unsealer) {
-    this.#unsealer = unsealer
+  constructor(directory: string, kek: Uint8Array) {
+    const files = bookFiles(directory)
+    this.#db = new Sqlite(files.book, { readonly: true })
+    this.#keys = new Sqlite(files.keys, { readonly: true })
+    const origin = String(readHeadNote(this.#db)).split('\n')[0] ?? ''
+    this.#unsealer = new Unsealer(this.#db, new KeyStore(this.#keys), new Kek(Buffer.from(kek)), origin)
   }
 
-  take(leaf: Leaf): void {
+  /** Everything so far that is not forgotten. */
+  read(): ReadBook {
+    for (const leaf of readLeaves(this.#db, this.#size)) this.#take(leaf)
+    const sessions = [...this.#sessions.values()].map(({ drafts, ...session }) => ({
+      ...session,
+      operations: [...drafts.values()].sort((a, b) => a.op - b.op),
+    }))
+    return { size: this.#size, sessions, notes: this.#notes }
+  }
+
+  /** Leaves out from now on what has ended. */
+  forget(): void {
+    for (const [sid, { why }] of this.#sessions) if (why !== undefined) this.#sessions.delete(sid)
+    this.#notes = []
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close()
+    this.#keys.close()
+  }
+
+  #take(leaf: Leaf): void {
     this.#size = leaf.seq + 1
     const session = this.#sessions.get(leaf.sid ?? '')
     switch (leaf.kind) {
@@ -112,14 +125,6 @@ class Reading {
         return
       default:
     }
-  }
-
-  done(): ReadBook {
-    const sessions = [...this.#sessions.values()].map(({ drafts, ...session }) => ({
-      ...session,
-      operations: [...drafts.values()].sort((a, b) => a.op - b.op),
-    }))
-    return { size: this.#size, sessions, notes: this.#notes }
   }
 
   #open(leaf: Leaf): void {

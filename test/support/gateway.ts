@@ -14,7 +14,7 @@ import { call } from '../../src/control/client.ts'
 import type { SessionRow } from '../../src/control/commands.ts'
 import { createLog } from '../../src/system/log.ts'
 import { type CheckedBook, checkBook } from './check-book.ts'
-import { type ReadBook, readBook } from './gateway-book.ts'
+import { BookReader, type ReadBook } from './gateway-book.ts'
 import { newAuthority, type TestAuthority } from './gateway-certificates.ts'
 import { HurriedClock } from './gateway-clock.ts'
 
@@ -23,6 +23,8 @@ export const PASSWORD = 'correct horse battery staple'
 
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const JOURNAL_BYTES = 8 << 20
+const LOOK_EVERY_MS = 25
+const LOOKS_MAX = 200
 
 export interface GatewayOptions extends Pick<AppOptions, 'openJournal'> {
   /** The targets, as YAML below `targets:`, without indentation. */
@@ -159,19 +161,26 @@ export class TestGateway implements AsyncDisposable {
     accounts.revokeToken(id)
   }
 
+  openBook(): BookReader {
+    return new BookReader(this.data, readFileKek(this.folder))
+  }
+
   /** What the book says now. */
   read(): ReadBook {
-    return readBook(this.data, readFileKek(this.folder))
+    using reader = this.openBook()
+    return reader.read()
   }
 
   /** What the book says once `isThere` holds; the book follows the journal within a fifth of a second. */
-  async readWhen(isThere: (book: ReadBook) => boolean): Promise<ReadBook> {
-    for (let look = 0; look < 200; look++) {
-      const book = this.read()
-      if (isThere(book)) return book
-      await new Promise((resolve) => setTimeout(resolve, 25))
+  async readWhen(isThere: (book: ReadBook) => boolean, reader?: BookReader): Promise<ReadBook> {
+    using own = reader === undefined ? this.openBook() : undefined
+    let book: ReadBook | undefined
+    for (let look = 0; look < LOOKS_MAX; look++) {
+      book = (reader ?? own)?.read()
+      if (book !== undefined && isThere(book)) return book
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
-    throw new Error(`the book never said it:\n${JSON.stringify(this.read(), null, 1).slice(-4000)}`)
+    throw new Error(`the book never said it:\n${JSON.stringify(book, null, 1).slice(-4000)}`)
   }
 
   verify(options: { closed?: boolean } = {}): CheckedBook {

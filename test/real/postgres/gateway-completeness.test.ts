@@ -1,0 +1,176 @@
+/**
+ * Complete or refused: the server's own log is the witness. Random conversations pass through the gateway; what the
+ * server logged, the book has, and the reverse. Of those that the server answers in the same way each time the
+ * client gets the same bytes as without a gateway.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { front, logIn, openRaw, type RawSession } from '../../support/clients-raw.ts'
+import { TestGateway } from '../../support/gateway.ts'
+import type { BookReader, ReadBook, Session } from '../../support/gateway-book.ts'
+import { as, openShop } from '../../support/gateway-shop.ts'
+import { type PostgresServer, SERVER_PASSWORD, startServer } from '../../support/postgres-server.ts'
+import { type Conversation, describeConversation, hold, makeConversation, type Temper } from './traffic.ts'
+import { compareWithLog } from './witness.ts'
+
+const isSoak = process.env['GATEBOOK_SOAK'] === '1'
+/** Another run has other conversations; GATEBOOK_SEED repeats one. */
+const SEED = Number(process.env['GATEBOOK_SEED'] ?? Date.now() % 1_000_000_000)
+const COUNTS: Readonly<Record<Temper, number>> = isSoak ? { wild: 4000, tame: 2000 } : { wild: 160, tame: 80 }
+const AT_ONCE = 8
+const BATCH = 80
+const SHRINKING_MS_MAX = 30_000
+
+let server: PostgresServer
+let gateway: TestGateway
+let reader: BookReader
+
+beforeAll(async () => {
+  server = await startServer()
+  gateway = await TestGateway.start(await openShop(server))
+  reader = gateway.openBook()
+})
+afterAll(async () => {
+  reader[Symbol.dispose]()
+  await gateway[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+interface Held {
+  readonly conversation: Conversation
+  readonly pid: number
+  readonly answer: Buffer
+  /** The same, said to the server itself. */
+  readonly direct: Buffer | undefined
+}
+
+async function cancelOf(raw: RawSession, port: number, right: boolean): Promise<void> {
+  const connection = await openRaw({ port })
+  const secret = Buffer.from(raw.secret)
+  if (!right) secret[0] = (secret[0] ?? 0) ^ 1
+  connection.send(front.cancelRequest(raw.pid, secret))
+  await connection.closed
+}
+
+async function holdBoth(conversation: Conversation, temper: Temper): Promise<Held> {
+  const port = gateway.port()
+  const raw = await logIn({ ...as('alice~admin', port), database: 'shop' })
+  await hold(raw, conversation, (right) => cancelOf(raw, port, right))
+  if (temper === 'wild') return { conversation, pid: raw.pid, answer: raw.received, direct: undefined }
+  const past = { port: server.port, user: 'postgres', password: SERVER_PASSWORD, database: 'shop' }
+  const direct = await logIn(past)
+  await hold(direct, conversation, () => Promise.resolve())
+  const [answer, expected] = [raw.received, direct.received].map(withoutTables)
+  return { conversation, pid: raw.pid, answer: answer ?? Buffer.alloc(0), direct: expected }
+}
+
+/** Each session has a temporary table of its own, whose number stands in the descriptions of rows. */
+function withoutTables(received: Buffer): Buffer {
+  const bytes = Buffer.from(received)
+  for (let at = 0; at < bytes.length; at += 1 + bytes.readUInt32BE(at + 1)) {
+    if (bytes[at] !== 'T'.charCodeAt(0)) continue
+    let field = at + 7
+    for (let left = bytes.readUInt16BE(at + 5); left > 0; left--) {
+      const numbers = bytes.indexOf(0, field) + 1
+      bytes.fill(0, numbers, numbers + 4)
+      field = numbers + 18
+    }
+  }
+  return bytes
+}
+
+/** Sessions of the book that are not looked at yet, by the process id that their operations name. */
+async function sessionsOf(pids: readonly number[]): Promise<Map<number, Session>> {
+  const found = new Map<number, Session>()
+  const isOver = ({ sessions }: ReadBook): boolean =>
+    sessions.length >= pids.length && sessions.every(({ why }) => why !== undefined)
+  const book = await gateway.readWhen(isOver, reader)
+  reader.forget()
+  for (const session of book.sessions) {
+    const pid = session.operations[0]?.meta['pid']
+    if (typeof pid === 'number' && pids.includes(pid)) found.set(pid, session)
+  }
+  return found
+}
+
+async function judge(held: readonly Held[]): Promise<Map<Conversation, string[]>> {
+  const sessions = await sessionsOf(held.map(({ pid }) => pid))
+  const findings = new Map<Conversation, string[]>()
+  for (const { conversation, pid, answer, direct } of held) {
+    const session = sessions.get(pid)
+    const log = await server.logOf(pid)
+    const found = session === undefined ? ['the book has no such session'] : compareWithLog(session, log)
+    if (direct !== undefined && !answer.equals(direct)) found.push(differenceOf(answer, direct))
+    if (found.length > 0) {
+      const told = session?.operations.map((one) => `  ${JSON.stringify(one)}`) ?? []
+      findings.set(conversation, [...found, ...log.map((one) => `  ${JSON.stringify(one)}`), ...told])
+    }
+  }
+  return findings
+}
+
+function differenceOf(through: Buffer, direct: Buffer): string {
+  const at = through.findIndex((byte, i) => byte !== direct[i])
+  const around = (bytes: Buffer): string =>
+    JSON.stringify(bytes.toString('latin1', Math.max(0, at - 80), at + 160))
+  return `the client gets ${around(through)} instead of ${around(direct)}`
+}
+
+async function holdAll(conversations: readonly Conversation[], temper: Temper): Promise<Held[]> {
+  const held: Held[] = []
+  const left = [...conversations]
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift())
+      held.push(await holdBoth(next, temper))
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  return held
+}
+
+/** Leaves actions out as long as something is still found. */
+async function shrink(conversation: Conversation, temper: Temper): Promise<Conversation> {
+  const until = Date.now() + SHRINKING_MS_MAX
+  let smallest = conversation
+  for (let size = smallest.actions.length >> 1; size >= 1 && Date.now() < until; ) {
+    let shrunk = false
+    for (let at = 1; at < smallest.actions.length && Date.now() < until; at += size) {
+      const actions = [...smallest.actions.slice(0, at), ...smallest.actions.slice(at + size)]
+      const smaller = { ...smallest, actions }
+      const findings = await judge([await holdBoth(smaller, temper)])
+      if (findings.size === 0) continue
+      smallest = smaller
+      shrunk = true
+      break
+    }
+    if (!shrunk) size >>= 1
+  }
+  return smallest
+}
+
+async function complain(
+  conversation: Conversation,
+  found: readonly string[],
+  temper: Temper,
+): Promise<string> {
+  const smallest = await shrink(conversation, temper)
+  const again =
+    smallest === conversation ? found : (await judge([await holdBoth(smallest, temper)])).get(smallest)
+  const lines = [`GATEBOOK_SEED=${SEED}: ${temper}, ${describeConversation(smallest)}`, ...(again ?? found)]
+  return lines.join('\n')
+}
+
+describe('random conversations', () => {
+  test.each(['tame', 'wild'] as const)(
+    '%s: the book and the server’s log say the same',
+    async (temper) => {
+      const count = COUNTS[temper]
+      for (let at = 0; at < count; at += BATCH) {
+        const seeds = Array.from({ length: Math.min(BATCH, count - at) }, (_, i) => SEED + at + i)
+        const conversations = seeds.map((seed) => makeConversation(seed, temper))
+        const findings = await judge(await holdAll(conversations, temper))
+        for (const [conversation, found] of findings) expect.fail(await complain(conversation, found, temper))
+      }
+      expect(gateway.verify().openSessions.length, 'the gateway’s own session').toBe(1)
+    },
+    isSoak ? 3600_000 : 120_000,
+  )
+})
