@@ -8,8 +8,13 @@ import { Bookkeeper } from './bookkeeper.ts'
 import type { ThreadOptions, ToGate, ToThread } from './messages.ts'
 import { systemRandom } from './random.ts'
 
-/** Between two looks at the journal when nothing is behind. The book follows well within 200 ms. */
-const POLL_MS = 10
+/**
+ * Between two looks at the journal when nothing is behind. The book follows well within 200 ms; looking more often
+ * would only make more and smaller commits, whose fsyncs get in the way of the journal's.
+ */
+const POLL_MS = 50
+
+let failed = false
 
 const gate = parentPort
 if (gate === null) throw new Error('thread.ts runs as a worker')
@@ -17,9 +22,11 @@ const tell = (message: ToGate): void => gate.postMessage(message)
 
 /** A failed store acknowledges nothing more and tries nothing again: the gate ends what runs, then the process. */
 function guarded(work: () => void): void {
+  if (failed) return
   try {
     work()
   } catch (error) {
+    failed = true
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'store'
     tell({ type: 'failed', code, message: error instanceof Error ? error.message : String(error) })
   }
@@ -33,13 +40,19 @@ guarded(() => {
     onAnswer: (id, answer) => tell({ type: 'answer', id, answer }),
   })
   tell(keeper.ready)
-  gate.on('message', ({ id, request }: ToThread) => guarded(() => keeper.handle(id, request)))
-
+  let look: NodeJS.Timeout | undefined
   const turn = (): void => {
+    clearTimeout(look)
     const state = keeper.turn()
     if (state === 'stopped') gate.close()
-    else if (state === 'busy') setImmediate(guarded, turn)
-    else setTimeout(guarded, POLL_MS, turn)
+    else look = setTimeout(guarded, state === 'busy' ? 0 : POLL_MS, turn)
   }
+  gate.on('message', ({ id, request }: ToThread) => {
+    guarded(() => {
+      keeper.handle(id, request)
+      // Whoever asks waits for what is still in the journal.
+      turn()
+    })
+  })
   turn()
 })
