@@ -18,6 +18,9 @@ import type { Answer, BookState, Ready, Request, ThreadOptions } from './message
 import { recover } from './recovery.ts'
 import { Upkeep } from './upkeep.ts'
 
+/** How SQLite says it, of its files and of the index over its log. */
+const FULL = ['SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE']
+
 export interface BookkeeperParts {
   /** Microseconds since 1970. */
   readonly now: () => number
@@ -150,7 +153,7 @@ export class Bookkeeper {
     try {
       return work()
     } catch (error) {
-      const isFull = isDiskFull(error) || sqliteCode(error) === 'SQLITE_FULL'
+      const isFull = isDiskFull(error) || FULL.includes(sqliteCode(error) ?? '')
       if (!isFull || !this.#upkeep.suspend()) throw error
       return work()
     }

@@ -14,7 +14,7 @@ import { Kek } from '../../../src/book/keys.ts'
 import { erase, rotateSigningKey } from '../../../src/record/administration.ts'
 import type { Durability } from '../../../src/record/barrier.ts'
 import { systemRandom } from '../../../src/record/random.ts'
-import { Recorder } from '../../../src/record/recorder.ts'
+import { Recorder, RecorderClosedError } from '../../../src/record/recorder.ts'
 import { type RecordedSession, RecordTooLargeError } from '../../../src/record/session.ts'
 import { microseconds } from '../../../src/system/microseconds.ts'
 import { systemSchedule } from '../../../src/system/schedule.ts'
@@ -129,7 +129,15 @@ async function connection(): Promise<void> {
 }
 
 async function connections(): Promise<void> {
-  while (!isOver) await connection()
+  while (!isOver) {
+    try {
+      await connection()
+    } catch (error) {
+      // Refused for now: the disk is nearly full.
+      if (!(error instanceof RecorderClosedError) || failure !== undefined) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
 }
 
 async function changes(): Promise<void> {
