@@ -77,6 +77,12 @@ export class PostgresRelay implements Relay {
 
   stop(refusal: Refusal): readonly Step[] {
     return this.#do('client', () => {
+      const { ledger, flow, queue } = this.#session
+      if (queue.length > 0) {
+        // The end of a connection stops no statement: the server would carry it out for nobody.
+        ledger.begin('db.cancel', [this.#session.meta(undefined, { gateway: true })])
+        flow.step({ type: 'cancel' })
+      }
       this.#close({ why: 'limit', message: refusal.what }, refuse(refusal))
     })
   }

@@ -518,7 +518,7 @@ describe('an end of the connection', () => {
     })
   })
 
-  test('an administrator who ends it is heard', () => {
+  test('an administrator who ends it is heard, and what runs is stopped', () => {
     const refusal = {
       cause: 'ended',
       what: 'this session was ended by bob',
@@ -530,7 +530,9 @@ describe('an end of the connection', () => {
       pieces: [client(f.query('select 1; select 2')), target(one), { stop: refusal }],
       events: [
         '1 begin db.query sql(select 1; select 2) none',
+        '2 begin db.cancel meta({"database":"orders","transaction":"none","pid":4711,"gateway":true})',
         '1 end aborted rows=1 bytes=7 res([{"outcome":"ok","tag":"SELECT 1","rows":1},{"outcome":"aborted"}])',
+        '2 end aborted',
       ],
       toClient: bytes(
         one,
@@ -541,6 +543,6 @@ describe('an end of the connection', () => {
       ),
       closed: { why: 'limit', message: 'this session was ended by bob' },
     })
-    expect(order.slice(-4)).toEqual(['end 1', 'hold', 'to client', 'close'])
+    expect(order.slice(-4)).toEqual(['end 2', 'hold', 'to client', 'close'])
   })
 })
