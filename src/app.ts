@@ -16,7 +16,7 @@ import { canonicalText, compareConfigs, describeChange, effectiveConfig } from '
 import type { LoadedConfig } from './config/load.ts'
 import type { Listener as ListenerConfig } from './config/schema.ts'
 import { controlCommands } from './control/commands.ts'
-import { ControlServer } from './control/server.ts'
+import { type Caller, ControlServer } from './control/server.ts'
 import { Cancels } from './gate/cancels.ts'
 import { HangUpError } from './gate/converse.ts'
 import { Gate, type InForce } from './gate/gate.ts'
@@ -324,9 +324,17 @@ export class App {
       socket: control.socket,
       requireToken: control.require_token,
       commands: controlCommands({ gate: this.#gate, reload: () => this.#reloadFile() }),
-      identify: async () => undefined,
+      identify: async (secret) => this.#identify(secret),
       onFault: (error) => this.#options.log.unexpected(error),
     })
+  }
+
+  /** Who may reach the socket is the folder's mode to say; the token says whom the book names. */
+  #identify(secret: string): Caller | undefined {
+    const token = this.#accounts.ownerOf(secret)
+    if (token === undefined || !this.#gate.inForce.loaded.config.users.has(token.user)) return undefined
+    this.#accounts.tokenUsed(token)
+    return { sub: this.#accounts.subjectOf(token.user) }
   }
 
   async #reloadFile(): Promise<readonly string[]> {

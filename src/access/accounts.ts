@@ -131,6 +131,18 @@ export class Accounts implements Disposable {
     return rows.map(storedToken)
   }
 
+  /** Whose secret it is, told without a name; tokens are random, so that finding them by a hash tells nothing. */
+  ownerOf(secret: string): StoredToken | undefined {
+    if (!secret.startsWith(TOKEN_PREFIX)) return undefined
+    const { sha256Twice } = verifierOf(secret, new Uint8Array(SCRAM_SALT_BYTES))
+    const row = this.#db
+      .prepare<[Uint8Array, number], TokenRow>(
+        'SELECT * FROM token WHERE sha256_twice = ? AND revoked IS NULL AND expires > ?',
+      )
+      .get(sha256Twice, this.#clock.now())
+    return row && storedToken(row)
+  }
+
   tokens(user?: string): readonly TokenInfo[] {
     const rows = this.#db.prepare<[], TokenRow>('SELECT * FROM token ORDER BY user, created, id').all()
     return rows.filter((row) => user === undefined || row.user === user).map(tokenInfo)

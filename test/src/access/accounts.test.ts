@@ -41,6 +41,21 @@ describe('a token', () => {
     expect(content.includes(secret.slice('gatebook_'.length))).toBe(false)
   })
 
+  test('tells whose it is without a name, until it expires or is revoked', () => {
+    const { clock, accounts } = created()
+    const expires = clock.now() + HOUR
+    const make = (user: string) => accounts.createToken({ user, label: 'x', expires })
+    const [alice, bob] = [make('alice'), make('bob')]
+    expect(accounts.ownerOf(alice.secret)?.user).toBe('alice')
+    expect(accounts.ownerOf(bob.secret)?.user).toBe('bob')
+    expect(accounts.ownerOf(`${alice.secret}a`)).toBeUndefined()
+    expect(accounts.ownerOf(alice.secret.slice('gatebook_'.length))).toBeUndefined()
+    accounts.revokeToken(bob.token.id)
+    expect(accounts.ownerOf(bob.secret)).toBeUndefined()
+    clock.advance(HOUR)
+    expect(accounts.ownerOf(alice.secret)).toBeUndefined()
+  })
+
   test('two are never the same', () => {
     const { clock, accounts } = created()
     const make = () => accounts.createToken({ user: 'alice', label: 'x', expires: clock.now() + HOUR })
