@@ -59,6 +59,17 @@ export type ProofAnswer =
   | { readonly type: 'partial'; readonly methods: readonly Method[]; readonly notice?: string }
   | { readonly type: 'reject'; readonly notice?: string }
 
+const PROVED = ['accept', 'partial', 'reject'] as const
+
+/** What may be answered to what. */
+const ANSWERS: Readonly<Record<Proof['type'], readonly ProofAnswer['type'][]>> = {
+  'key-query': ['known', 'reject'],
+  key: PROVED,
+  password: PROVED,
+  interactive: [...PROVED, 'prompt'],
+  responses: [...PROVED, 'prompt'],
+}
+
 export interface AuthOptions {
   /** The same for everybody on a listener. */
   readonly methods: readonly Method[]
@@ -133,9 +144,8 @@ export class Authentication {
   answer(answer: ProofAnswer): void {
     const proof = this.#pending
     if (proof === undefined) throw new Error('no proof waits for an answer')
-    if ((answer.type === 'known') !== (proof.type === 'key-query' && answer.type !== 'reject')) {
+    if (!ANSWERS[proof.type].includes(answer.type))
       throw new Error(`${answer.type} is no answer to ${proof.type}`)
-    }
     this.#pending = undefined
     switch (answer.type) {
       case 'accept':

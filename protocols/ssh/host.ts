@@ -122,6 +122,7 @@ export class HostConnection {
   }
 
   #listen(): void {
+    this.#client.on('banner', (text) => this.#tell({ type: 'banner', text }))
     this.#client.on('tcp connection', ({ destIP: host, destPort: port, srcIP, srcPort }, accept, reject) => {
       const forwarded = {
         type: 'forwarded-tcpip',

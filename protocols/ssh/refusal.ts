@@ -1,4 +1,4 @@
-/** What a refused person reads, on the standard error of their own program (protocols/relay.ts has the parts). */
+/** What a person reads on the standard error of their own program beside it (protocols/relay.ts has the parts). */
 import { encodeText } from '../bytes.ts'
 import type { Refusal } from '../relay.ts'
 
@@ -15,6 +15,12 @@ export function refusalText(refusal: Refusal, record: string, terminal: boolean)
   // Behind a terminal request the client's own terminal is raw, and a bare LF would make stairs.
   const end = terminal ? '\r\n' : '\n'
   return encodeText(lines.map((line) => printable(line) + end).join(''))
+}
+
+/** A text of the host's own, for a terminal that is raw. */
+export function bannerText(text: string): Uint8Array {
+  const lines = text.trimEnd().split(/\r?\n/)
+  return encodeText(lines.map((line) => `${printable(line)}\r\n`).join(''))
 }
 
 /** Parts of the text may be what somebody else chose: a name, a command. */

@@ -34,6 +34,7 @@ export interface RelayOptions {
 
 const LISTENERS_MAX = 64
 const JUDGEMENTS_MAX = 512
+const BANNER_LENGTH_MAX = 8192
 
 interface Listener {
   readonly endpoint: Endpoint
@@ -54,6 +55,8 @@ export class Relay {
   readonly #listening = new Map<number, (success: boolean, port: number) => void>()
   #nextListen = 1
   readonly #listeners = new Map<string, Listener>()
+  /** What the host said at login, until a terminal has shown it. */
+  #banner = ''
   /** Connections of the host's that the person's client has yet to accept, by channel. */
   readonly #incoming = new Map<number, { readonly incoming: number; readonly forwarded: Forwarded }>()
 
@@ -116,6 +119,9 @@ export class Relay {
       }
       case 'incoming':
         this.#offer(event.incoming, event.forwarded)
+        return
+      case 'banner':
+        this.#banner = event.text.slice(0, BANNER_LENGTH_MAX)
         return
       default:
         if (event.type === 'data') this.#channels.spend(event.channel, event.bytes.length)
@@ -274,6 +280,11 @@ export class Relay {
     return {
       ...this.#forwardParts(),
       agentForwarding,
+      takeBanner: () => {
+        const banner = this.#banner
+        this.#banner = ''
+        return banner
+      },
       judge: (program, terminal) =>
         this.#judge({ type: 'program', program, terminal }, (verdict) =>
           this.#sessions.get(id)?.verdict(verdict),

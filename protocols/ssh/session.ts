@@ -9,7 +9,7 @@ import type { Stream, Ticket } from './channel.ts'
 import type { Channels } from './channels.ts'
 import type { Operations } from './operations.ts'
 import { args, command, surroundings } from './payloads.ts'
-import { REFUSED_STATUS, refusalText } from './refusal.ts'
+import { bannerText, REFUSED_STATUS, refusalText } from './refusal.ts'
 import type { ChannelRequest, Ending, TerminalSize } from './requests.ts'
 import type { HostCommand, Program, ProgramEvent, Steps, Terminal, Variable } from './steps.ts'
 import type { Tap, TapPorts } from './tap.ts'
@@ -32,6 +32,8 @@ export interface SessionParts {
   tap(ports: TapPorts, program: Program, terminal: Terminal | undefined): Tap
   allowsVariable(name: string): boolean
   readonly agentForwarding: boolean
+  /** What the host said at login, once; empty when it said nothing. */
+  takeBanner(): string
   /** The id of a record, for the person to name it by. */
   recordId(op: number): string
 }
@@ -141,6 +143,7 @@ export class Session {
         if (this.#state !== 'starting') return
         this.#state = 'running'
         this.#reply(this.#ticket, true)
+        this.#showBanner()
         this.#parts.channels.flow(this.#id)
         return
       case 'refused':
@@ -258,6 +261,13 @@ export class Session {
       toPerson: (stream: Stream, bytes) => channels.write(this.#id, stream, bytes),
       hold: () => steps.hold(),
     }
+  }
+
+  /** Directly, the client would have shown it; where no terminal looks on it would only disturb a script. */
+  #showBanner(): void {
+    if (this.#terminal === undefined) return
+    const banner = this.#parts.takeBanner()
+    if (banner !== '') this.#parts.channels.write(this.#id, 'stderr', bannerText(banner))
   }
 
   #refuse(program: Program, refusal: Refusal, rule: string | undefined): void {

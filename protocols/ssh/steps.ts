@@ -102,6 +102,8 @@ export type HostEvent =
   /** The answer to `listen` and `unlisten`; the port where it was the host's to choose. */
   | { readonly type: 'listening'; readonly id: number; readonly success: boolean; readonly port: number }
   | { readonly type: 'incoming'; readonly incoming: number; readonly forwarded: Forwarded }
+  /** What the host says to whoever logs in, before anything runs. */
+  | { readonly type: 'banner'; readonly text: string }
 
 /** Collects a turn's steps. Bytes for the person stay in the transport until something must come behind them. */
 export class Steps {

@@ -386,6 +386,17 @@ describe('keyboard-interactive', () => {
   })
 })
 
+test('a proof is answered by what can be an answer to it', () => {
+  const auth = ready()
+  password(auth, 'x')
+  expect(() => auth.answer({ type: 'prompt', name: '', instruction: '', prompts: [] })).toThrow(
+    'prompt is no answer to password',
+  )
+  expect(() => auth.answer({ type: 'known' })).toThrow('known is no answer to password')
+  auth.answer({ type: 'reject' })
+  expect(() => auth.answer({ type: 'reject' })).toThrow('no proof waits')
+})
+
 describe('two factors', () => {
   test('behind the first only what can succeed is named', () => {
     const auth = ready()

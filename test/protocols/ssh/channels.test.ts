@@ -213,6 +213,32 @@ describe('a program goes to the host with everything that was set up for it', ()
     expect(talk.heard().at(-1)).toEqual(SUCCESS)
   })
 
+  test('the host’s banner is shown once, by the first terminal, without what a terminal would obey', () => {
+    const talk = new Talk().login()
+    tell(talk, { type: 'banner', text: 'Welcome\nto \u{1b}[2Jweb-1\n' })
+    talk.send(
+      open(0),
+      exec(0, 'id'),
+      open(1),
+      pty(1),
+      request(1, 'shell'),
+      open(2),
+      pty(2),
+      request(2, 'shell'),
+    )
+    allow(talk)
+    talk.heard()
+    tell(
+      talk,
+      { type: 'started', channel: 0 },
+      { type: 'started', channel: 1 },
+      { type: 'started', channel: 2 },
+    )
+    const heard = talk.heard()
+    expect(textOf(heard, 'stderr')).toBe('Welcome\r\nto \u{fffd}[2Jweb-1\r\n')
+    expect(heard.find(({ type }) => type === 'CHANNEL_EXTENDED_DATA')).toMatchObject({ recipient: 1 })
+  })
+
   test('a forced command runs in its place', () => {
     const talk = new Talk().login({ forceCommand: 'uptime -p' })
     talk.send(open(0), exec(0, 'rm -rf /'))

@@ -249,6 +249,14 @@ describe('the injected credential', () => {
     expect(host.proofs.map(({ type }) => type)).toEqual(['key-query', 'key'])
   })
 
+  test('comes with what the host says to whoever logs in', async () => {
+    const leg = await Leg.open(
+      await TestHost.listen({ connection: { hostKeys: [HOST_KEY], banner: 'Welcome.\n' } }),
+    )
+    expect(leg.events).toEqual([{ type: 'banner', text: 'Welcome.\n' }])
+    leg.connection?.end()
+  })
+
   test('that the host does not take is said to be the reason', async () => {
     const host = await TestHost.listen({}, () => ({ type: 'reject' }))
     await expect(Leg.open(host)).rejects.toMatchObject({ name: 'HostError', code: 'credential' })

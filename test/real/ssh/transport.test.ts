@@ -3,22 +3,18 @@
  * that the same command says the same directly and through us.
  */
 import { spawnSync } from 'node:child_process'
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { RelayEvent } from '../../../protocols/events.ts'
 import type { Verdict } from '../../../protocols/relay.ts'
 import {
   checkCertificate,
   fingerprint,
-  hostKey,
   type ProofAnswer,
-  parseHostPin,
   parseKeyLine,
 } from '../../../protocols/ssh/index.ts'
-import { type Bridge, RealHost, startBridge } from '../../support/ssh-bridge.ts'
 import {
   background,
   converse,
@@ -30,36 +26,11 @@ import {
 } from '../../support/ssh-clients.ts'
 import type { GateOptions } from '../../support/ssh-gate.ts'
 import { freePort, type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { HOST_KEYS, payloadText, ssh, Way } from '../../support/ssh-way.ts'
 
-const HOST_KEYS = [
-  hostKey(generateKeyPairSync('ed25519').privateKey),
-  hostKey(generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey),
-  hostKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey),
-]
 const MIB = 1024 * 1024
 
 let sshd: Sshd
-
-function options(over: Partial<GateOptions> = {}): GateOptions {
-  return {
-    connection: { hostKeys: HOST_KEYS },
-    prove: (proof): ProofAnswer => (proof.type === 'key-query' ? { type: 'known' } : { type: 'accept' }),
-    // A disk that takes its time, so that what must wait is seen to wait.
-    durable: () => new Promise((resolve) => setTimeout(resolve, 1)),
-    host: (tell, lost) => {
-      const credential = { type: 'key', privateKey: sshd.privateKey } as const
-      const pins = [parseHostPin(sshd.hostKey)]
-      const { user } = sshd
-      return new RealHost(
-        sshd.port,
-        { user, credential, pins, readyTimeoutMs: 10_000, keepaliveMs: 0 },
-        tell,
-        lost,
-      )
-    },
-    ...over,
-  }
-}
 
 beforeAll(async () => {
   sshd = await startSshd()
@@ -71,79 +42,14 @@ afterAll(() => {
 
 const key = () => join(sshd.folder, 'user')
 
-/** A bridge of its own, so that tests can run beside each other and know whose records are whose. */
-class Way {
-  readonly #bridge: Bridge
-
-  constructor(bridge: Bridge) {
-    this.#bridge = bridge
-  }
-
-  static async open(over: Partial<GateOptions> = {}): Promise<Way> {
-    return new Way(await startBridge(options(over)))
-  }
-
-  get port(): number {
-    return this.#bridge.port
-  }
-
-  get connections(): number {
-    return this.#bridge.gates.length
-  }
-
-  get algorithms(): readonly string[] {
-    return this.#bridge.gates.at(-1)?.connection.algorithms ?? []
-  }
-
-  get records(): RelayEvent[] {
-    return this.#bridge.gates.flatMap((gate) => gate.records)
-  }
-
-  get commands(): string[] {
-    return this.records.flatMap((event) =>
-      event.type === 'data' && event.frame === 'm'
-        ? [JSON.parse(new TextDecoder().decode(event.bytes)).command]
-        : [],
-    )
-  }
-
-  get metas(): string {
-    return this.records.map((event) => (event.type === 'end' ? payloadText(event, 'meta') : '')).join('\n')
-  }
-
-  get fileOperations(): string[] {
-    return this.records.flatMap((event) =>
-      event.type === 'begin' && event.act.startsWith('sftp.')
-        ? [
-            `${event.act} ${payloadText(event, 'path').replaceAll(`${sshd.folder}/`, '').replace('\0', ' -> ')}`,
-          ]
-        : [],
-    )
-  }
-
-  ssh(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    return ssh(this.port, args, options)
-  }
-}
-
-function ssh(port: number, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  // The last argument is the command; an empty one stands for none.
-  const command = args.at(-1) ?? ''
-  const flags = [...args.slice(0, -1), ...opensshOptions(port, key()), `${sshd.user}@127.0.0.1`]
-  return run('ssh', command === '' ? flags : [...flags, command], options)
-}
+const openWay = (over: Partial<GateOptions> = {}) => Way.open(sshd, over)
 
 /** The same said both ways. */
 async function same(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const way = await Way.open()
-  const [ours, theirs] = await Promise.all([way.ssh(args, options), ssh(sshd.port, args, options)])
+  const way = await openWay()
+  const [ours, theirs] = await Promise.all([way.ssh(args, options), ssh(sshd, sshd.port, args, options)])
   expect({ ...ours, out: sha256(ours.out) }).toEqual({ ...theirs, out: sha256(theirs.out) })
   return ours
-}
-
-function payloadText(event: RelayEvent | undefined, type: string): string {
-  const payloads = event !== undefined && 'payloads' in event ? (event.payloads ?? []) : []
-  return new TextDecoder().decode(payloads.find((payload) => payload.type === type)?.body)
 }
 
 describe('a program behaves as it does directly', () => {
@@ -164,7 +70,7 @@ describe('a program behaves as it does directly', () => {
 
   test('that is allowed only after a while, when all of its input has come', async () => {
     const judge = () => new Promise<Verdict>((resolve) => setTimeout(() => resolve({ allow: true }), 300))
-    const { code, out } = await (await Way.open({ judge })).ssh(['cat; exit 6'], { input: 'hello\n' })
+    const { code, out } = await (await openWay({ judge })).ssh(['cat; exit 6'], { input: 'hello\n' })
     expect([code, out.toString()]).toEqual([6, 'hello\n'])
   })
 
@@ -182,7 +88,7 @@ describe('a program behaves as it does directly', () => {
 
   test('with 20 MiB in and out', async () => {
     const input = randomBytes(20 * MIB)
-    const way = await Way.open()
+    const way = await openWay()
     const { out } = await way.ssh(['cat'], { input })
     expect(sha256(out)).toBe(sha256(input))
     expect(JSON.parse(payloadText(way.records.at(-1), 'meta'))).toEqual({
@@ -218,7 +124,7 @@ describe('a terminal is the same terminal', () => {
 
   test('in size, modes and name', async () => {
     const command = 'stty -a; echo $TERM; stty size'
-    const way = await Way.open()
+    const way = await openWay()
     const [ours, theirs] = await Promise.all([inTerminal(way.port, command), inTerminal(sshd.port, command)])
     // `script` has no input itself, and shows the end of it whenever it comes to know.
     const text = ({ out }: Outcome) => out.toString().replaceAll('^@', '').trim()
@@ -229,7 +135,7 @@ describe('a terminal is the same terminal', () => {
   })
 
   test('and what is entered there is derived from what it shows', async () => {
-    const way = await Way.open()
+    const way = await openWay()
     const shell = `${sshd.user}@127.0.0.1`
     const prompt = /p\$ $/
     const { code, out } = await converse(
@@ -288,7 +194,7 @@ describe('every algorithm that both sides have', () => {
     mac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256'],
   }
   const echo = async (...args: readonly string[]) => {
-    const way = await Way.open()
+    const way = await openWay()
     const { code, out, err } = await way.ssh([...args, 'cat; head -c 300000 /dev/zero'], {
       input: 'x'.repeat(100_000),
     })
@@ -321,12 +227,12 @@ describe('new keys', () => {
   test('at the client’s wish, under load both ways', async () => {
     // OpenSSH takes its time over each: directly this takes ten times as long.
     const input = randomBytes(MIB)
-    const { out } = await (await Way.open()).ssh(['-o', 'RekeyLimit=128K', 'cat'], { input })
+    const { out } = await (await openWay()).ssh(['-o', 'RekeyLimit=128K', 'cat'], { input })
     expect(sha256(out)).toBe(sha256(input))
   })
 
   test('at our own wish, under load both ways', async () => {
-    const own = await Way.open({ connection: { hostKeys: HOST_KEYS, rekeyBytes: 256 * 1024 } })
+    const own = await openWay({ connection: { hostKeys: HOST_KEYS, rekeyBytes: 256 * 1024 } })
     const input = randomBytes(6 * MIB)
     const { out } = await own.ssh(['cat'], { input })
     expect(sha256(out)).toBe(sha256(input))
@@ -351,7 +257,7 @@ describe('files', () => {
       `rm ${place('made/renamed')}`,
       `rmdir ${place('made')}`,
     ]
-    const way = await Way.open()
+    const way = await openWay()
     const args = [...opensshOptions(way.port, key()), '-b', '-', `${sshd.user}@127.0.0.1`]
     const { code, err } = await run('sftp', args, { input: `${batch.join('\n')}\n` })
     expect([code, err]).toEqual([0, ''])
@@ -377,7 +283,7 @@ describe('files', () => {
     ['by scp over SFTP', 'new', []],
     ['by scp as it was', 'old', ['-O']],
   ])('%s, both ways', async (_, name, flags) => {
-    const way = await Way.open()
+    const way = await openWay()
     const remote = (file: string) => `${sshd.user}@127.0.0.1:${place(file)}`
     const scp = (...args: readonly string[]) =>
       run('scp', ['-q', ...flags, ...opensshOptions(way.port, key()), ...args])
@@ -392,7 +298,7 @@ describe('files', () => {
 
   test('by SFTP that runs as a program of its own', async () => {
     const server = '/usr/lib/openssh/sftp-server'
-    const way = await Way.open()
+    const way = await openWay()
     const args = [...opensshOptions(way.port, key()), '-s', server, '-b', '-', `${sshd.user}@127.0.0.1`]
     const { code } = await run('sftp', args, { input: `get ${place('source')} ${place('by-program')}\n` })
     expect(code).toBe(0)
@@ -417,7 +323,7 @@ describe('other clients', () => {
     ['chacha20', ['-c', 'chacha20-poly1305@openssh.com']],
     ['CTR with a plain MAC', ['-c', 'aes128-ctr', '-m', 'hmac-sha2-256']],
   ])('dbclient, with %s', async (_, flags) => {
-    const way = await Way.open()
+    const way = await openWay()
     const input = randomBytes(2 * MIB)
     const args = ['-y', '-y', '-q', '-i', `${key()}.dropbear`, '-p', String(way.port), ...flags, host()]
     const { code, out, err } = await run('dbclient', [...args, 'cat; echo done >&2; exit 7'], {
@@ -443,7 +349,7 @@ describe('other clients', () => {
 
   test('plink, with data both ways and a status', async () => {
     const input = randomBytes(2 * MIB)
-    const way = await Way.open()
+    const way = await openWay()
     const { code, out, err } = await putty('plink', way, [host(), 'cat; echo done >&2; exit 7'], { input })
     expect([code, sha256(out), err]).toEqual([7, sha256(input), 'done\n'])
   })
@@ -451,7 +357,7 @@ describe('other clients', () => {
   test('pscp', async () => {
     const place = join(sshd.folder, 'by-pscp')
     const source = join(sshd.folder, 'for-putty')
-    const way = await Way.open()
+    const way = await openWay()
     expect(await putty('pscp', way, ['-q', source, `${host()}:${place}`])).toMatchObject({ code: 0, err: '' })
     expect(sha256(readFileSync(place))).toBe(sha256(readFileSync(source)))
     expect(way.metas).toContain(sha256(readFileSync(source)))
@@ -461,7 +367,7 @@ describe('other clients', () => {
     const batch = join(sshd.folder, 'psftp-batch')
     const place = join(sshd.folder, 'by-psftp')
     writeFileSync(batch, `get ${join(sshd.folder, 'for-putty')} ${place}\nls ${sshd.folder}\n`)
-    const way = await Way.open()
+    const way = await openWay()
     const { code, out } = await putty('psftp', way, ['-b', batch, host()])
     expect([code, out.toString()]).toEqual([0, expect.stringContaining('by-psftp')])
     expect(way.metas).toContain(sha256(readFileSync(place)))
@@ -470,7 +376,7 @@ describe('other clients', () => {
 
 describe('many sessions on one connection', () => {
   test('run beside each other and each has its record', async () => {
-    const way = await Way.open()
+    const way = await openWay()
     const control = join(sshd.folder, 'control')
     const master = [
       '-M',
@@ -536,7 +442,7 @@ describe('forwarding', () => {
 
   test('to where it is allowed, recorded by its bytes', async () => {
     const port = await greeter()
-    const way = await Way.open()
+    const way = await openWay()
     const { code, out } = await way.ssh(['-W', `127.0.0.1:${port}`, ''], { input: '' })
     expect([code, out.toString()]).toEqual([0, 'hello from the other side\n'])
     expect(payloadText(way.records[0], 'addr')).toBe(`127.0.0.1:${port}`)
@@ -549,7 +455,7 @@ describe('forwarding', () => {
 
   test('nowhere else, and the person is told why', async () => {
     const refusal = { cause: 'access', what: 'no tunnels here', why: '', next: '', record: '' } as const
-    const way = await Way.open({ judge: () => ({ allow: false, refusal }) })
+    const way = await openWay({ judge: () => ({ allow: false, refusal }) })
     const flags = ['-o', 'LogLevel=INFO', '-W', `127.0.0.1:${sshd.port}`, '']
     const { code, err } = await way.ssh(flags, { input: '' })
     expect([code, err]).toEqual([255, expect.stringContaining('no tunnels here')])
@@ -559,7 +465,7 @@ describe('forwarding', () => {
   test('from a port at the host to the person', async () => {
     const port = await greeter()
     const listening = await freePort()
-    const way = await Way.open()
+    const way = await openWay()
     const flags = ['-N', '-R', `${listening}:127.0.0.1:${port}`, ...opensshOptions(way.port, key())]
     const session = background('ssh', [...flags, `${sshd.user}@127.0.0.1`])
     expect(await heardFrom({ host: '127.0.0.1', port: listening })).toBe('hello from the other side\n')
@@ -575,7 +481,7 @@ describe('forwarding', () => {
   test('between sockets with paths, both ways', async () => {
     const path = (name: string) => join(sshd.folder, name)
     await greeter(path('greeter'))
-    const way = await Way.open()
+    const way = await openWay()
     const flags = [
       '-N',
       '-L',
@@ -599,18 +505,18 @@ describe('forwarding', () => {
     await until(() => existsSync(socket))
     const env = { SSH_AUTH_SOCK: socket }
     await run('ssh-add', ['-q', key()], { env })
-    const way = await Way.open({ relay: { agentForwarding: true } })
+    const way = await openWay({ relay: { agentForwarding: true } })
     const { code, out } = await way.ssh(['-A', 'ssh-add -l; ssh-add -l >/dev/null'], { env })
     expect([code, out.toString()]).toEqual([0, expect.stringContaining('ED25519')])
-    const closed = await Way.open()
+    const closed = await openWay()
     expect((await closed.ssh(['-A', 'ssh-add -l'], { env })).code).not.toBe(0)
     await agent.stop()
   })
 
   test('through us to another SSH, which then is not seen into', async () => {
-    const way = await Way.open()
+    const way = await openWay()
     const jump = `ProxyCommand=ssh ${opensshOptions(way.port, key()).join(' ')} -W %h:%p ${sshd.user}@127.0.0.1`
-    const { code, out } = await ssh(sshd.port, ['-o', jump, 'echo behind; exit 9'])
+    const { code, out } = await ssh(sshd, sshd.port, ['-o', jump, 'echo behind; exit 9'])
     expect([code, out.toString()]).toEqual([9, 'behind\n'])
     expect(way.records[0]).toMatchObject({ type: 'begin', act: 'ssh.forward' })
   })
@@ -624,7 +530,7 @@ describe('authentication', () => {
   }
 
   test('by a key and then a code, asked for in two steps', async () => {
-    const way = await Way.open({
+    const way = await openWay({
       prove: (proof): ProofAnswer => {
         switch (proof.type) {
           case 'key-query':
@@ -658,7 +564,7 @@ describe('authentication', () => {
 
   test('by a password, and by none of many keys', async () => {
     const tried: string[] = []
-    const way = await Way.open({
+    const way = await openWay({
       prove: (proof): ProofAnswer => {
         tried.push(proof.type)
         return proof.type === 'password' && proof.password === 'open sesame'
@@ -694,7 +600,7 @@ describe('authentication', () => {
     ])
     const authority = parseKeyLine(readFileSync(path('ca.pub'), 'utf8')).blob
     const seen: string[] = []
-    const way = await Way.open({
+    const way = await openWay({
       relay: { forceCommand: 'echo forced' },
       prove: (proof): ProofAnswer => {
         if (proof.type !== 'key' && proof.type !== 'key-query') return { type: 'reject' }
@@ -732,7 +638,7 @@ describe('a refused program is explained', () => {
     next: '',
     record: '',
   } as const
-  const denied = () => Way.open({ judge: () => ({ allow: false, refusal }) })
+  const denied = () => openWay({ judge: () => ({ allow: false, refusal }) })
 
   test('to ssh', async () => {
     const { code, out, err } = await (await denied()).ssh(['id'])
