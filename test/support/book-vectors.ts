@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 const OWN = new URL('../vectors/book/', import.meta.url)
 
@@ -27,8 +27,7 @@ export function listVectors(prefix: string): string[] {
     .sort()
 }
 
-/** Vectors of other projects that may lie beside the repository; undefined where they do not. */
+/** Vectors of other projects: where they are from stands beside them. */
 export function readForeignVectors(name: string): unknown {
-  const file = new URL(`../../../shared/vectors/${name}`, import.meta.url)
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined
+  return JSON.parse(readFileSync(new URL(`../vectors/foreign/${name}`, import.meta.url), 'utf8'))
 }

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 const PACKAGES: readonly string[] = [
   'default-jdk-headless',
   'dropbear-bin',
+  'git',
   'libdbd-pg-perl',
   'libpostgresql-jdbc-java',
   'mariadb-client',
@@ -15,7 +16,10 @@ const PACKAGES: readonly string[] = [
   'postgresql-client',
   'putty-tools',
   'python3-asyncpg',
+  'python3-asyncssh',
+  'python3-paramiko',
   'python3-psycopg2',
+  'rsync',
   'strace',
 ]
 

@@ -71,10 +71,10 @@ describe('published values', () => {
     expect(verifyNote(parseNote(note), [enoch.vkey, peter.vkey])).toEqual([peter.vkey, enoch.vkey])
   })
 
-  const foreign = readForeignVectors('tessera-testdata.json') as { files: Record<string, string> } | undefined
-  test.runIf(foreign !== undefined)('the checkpoints of a whole small log', () => {
+  const foreign = readForeignVectors('tessera-testdata.json') as { files: Record<string, string> }
+  test('the checkpoints of a whole small log', () => {
     const vkey = parseVkey('example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx')
-    const sizes = Object.entries(foreign?.files ?? {})
+    const sizes = Object.entries(foreign.files)
       .filter(([name]) => /\/checkpoint(\.\d+)?$/.test(name))
       .map(([, body]) => {
         const checkpoint = parseCheckpoint(Buffer.from(body, 'base64'))

@@ -72,11 +72,9 @@ describe('RFC 8785', () => {
     expect(canonicalJson(JSON.parse(input))).toBe(expected)
   })
 
-  const foreign = readForeignVectors('jcs.json') as
-    | { cases: { input: string; outputHex: string }[] }
-    | undefined
-  test.runIf(foreign !== undefined)('the published cases', () => {
-    const cases = foreign?.cases ?? []
+  const foreign = readForeignVectors('jcs.json') as { cases: { input: string; outputHex: string }[] }
+  test('the published cases', () => {
+    const cases = foreign.cases
     expect(cases).toHaveLength(6)
     for (const { input, outputHex } of cases) {
       expect(Buffer.from(canonicalJson(JSON.parse(input))).toString('hex')).toBe(outputHex)
