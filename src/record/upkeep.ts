@@ -27,11 +27,12 @@ export interface UpkeepParts {
 }
 
 export class Upkeep {
+  /** How many records there were at the last look, and when the last of them was made. */
+  #last = { size: -1, at: 0 }
   readonly #parts: UpkeepParts
   #state: BookState = 'open'
   #lookedAt = 0
   #lastWork = 0
-  #last = { size: -1, at: 0 }
   #truncated = true
 
   constructor(parts: UpkeepParts) {
