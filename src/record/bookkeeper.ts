@@ -161,8 +161,8 @@ export class Bookkeeper {
 
   #stop(id: number): void {
     const { db, keys, sidecar } = this.#book
-    this.#store.append([], { keep: true })
-    sidecar.write(this.#store.head.note)
+    this.#withRoom(() => this.#store.append([], { keep: true }))
+    this.#withRoom(() => sidecar.write(this.#store.head.note))
     for (const one of [db, keys]) truncateLog(one)
     this.#disk[Symbol.dispose]()
     this.#book[Symbol.dispose]()

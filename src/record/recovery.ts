@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { BookError } from '../book/database.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
-import type { Leaf, Members } from '../book/format.ts'
+import { type Leaf, type Members, parseLeaf } from '../book/format.ts'
 import {
   BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
@@ -157,7 +157,7 @@ interface OpenSession {
 function findOpen(book: OpenedBook, keys: KeyStore): Map<string, OpenSession> {
   const rows = keys.unclosed()
   const wanted = new Set(rows.map(({ sid }) => sid))
-  const open = new Map<string, OpenSession>()
+  const open = openBelow(book, wanted)
   const closed: string[] = []
   const [first] = rows
   if (first !== undefined) {
@@ -173,6 +173,16 @@ function findOpen(book: OpenedBook, keys: KeyStore): Map<string, OpenSession> {
   const seen = new Set([...closed, ...open.keys()])
   // Made for a session whose opening never reached the journal: nothing was sealed under them.
   keys.remove(rows.map(({ sid }) => sid).filter((sid) => !seen.has(sid)))
+  return open
+}
+
+/** Sessions whose opening leaf is all that retention has left of their beginning. */
+function openBelow(book: OpenedBook, wanted: ReadonlySet<string>): Map<string, OpenSession> {
+  const open = new Map<string, OpenSession>()
+  for (const bytes of book.db.prepare('SELECT leaf FROM kept').pluck().iterate() as Iterable<Buffer>) {
+    const { kind, sid = '' } = parseLeaf(bytes)
+    if (kind === 'session.open' && wanted.has(sid)) open.set(sid, { operations: new Map() })
+  }
   return open
 }
 

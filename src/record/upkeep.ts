@@ -27,6 +27,8 @@ export interface UpkeepParts {
 }
 
 export class Upkeep {
+  /** How many records there were at the last look, and when the last of them was made. */
+  #last = { size: -1, at: 0 }
   readonly #parts: UpkeepParts
   #state: BookState = 'open'
   #lookedAt = 0
@@ -58,9 +60,17 @@ export class Upkeep {
     this.#watchDisk()
     const { files, store, signingKeyMaxAgeMs } = this.#parts
     if (signingKeyIsDue(files, signingKeyMaxAgeMs, now / 1000)) rotateSigningKey(files, store, now)
-    if (now - store.head.ts >= HEARTBEAT_US) {
+    if (now - this.#silentSince(now) >= HEARTBEAT_US) {
       store.append([{ members: { kind: 'heartbeat', ts: now }, payloads: [] }])
     }
+  }
+
+  /** When the last record was made, as the clock has it now: one that was set back says it of the future. */
+  #silentSince(now: number): number {
+    const { size, ts } = this.#parts.store.head
+    const since = size === this.#last.size ? this.#last.at : ts
+    this.#last = { size, at: Math.min(since, now) }
+    return this.#last.at
   }
 
   /** The disk is full: the ballast makes room for the records that close what runs. False: it is used up. */
@@ -68,6 +78,7 @@ export class Upkeep {
     const { files, store, now } = this.#parts
     if (!existsSync(files.ballast)) return false
     removeFileDurably(files.ballast)
+    if (this.#state === 'suspended') return true
     this.#enter('suspended')
     store.append([{ members: { kind: 'suspend', ts: now(), why: 'disk' }, payloads: [] }])
     return true

@@ -100,6 +100,34 @@ describe('after a crash', () => {
     )
   })
 
+  test('a session whose opening was pruned away keeps its key and is closed like any other', async () => {
+    const directory = newBook()
+    const local = startLocal(directory)
+    const gateway = local.open('standard', { act: 'gateway' })
+    const old = local.open('standard', { who: text('{"name":"old"}') })
+    old.record(begin(1))
+    local.drain()
+    for (let k = 0; k < 300; k++) {
+      gateway.append({ kind: 'alert', rule: 'r', sev: 'info' })
+      local.drain()
+    }
+    old.record(begin(2))
+    gateway.append({ kind: 'retain', below: 200, sub: 'local' })
+    local.drain()
+    expect(checkBook(directory).leaves[0]?.seq).toBe(200)
+
+    const left = crashed(directory)
+    const { leaves } = recovered(left)
+    expect(
+      leaves.filter(({ sid }) => sid === old.sid).map(({ kind, op, out, why }) => [kind, op, out ?? why]),
+    ).toEqual([
+      ['op.begin', 2, undefined],
+      ['op.end', 2, 'unknown'],
+      ['session.close', undefined, 'crash'],
+    ])
+    expect(new Set(rowsOf(left).map(({ sid }) => sid))).toEqual(new Set([gateway.sid, old.sid]))
+  })
+
   test('only sessions that are open are closed, however long ago they began', () => {
     const directory = newBook()
     const local = startLocal(directory)

@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import type { DiskPolicy } from '../../../src/record/messages.ts'
+import { Upkeep } from '../../../src/record/upkeep.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { BALLAST_BYTES, newBook, startBookkeeper, startLocal } from '../../support/recorder.ts'
+import { openStore } from '../../support/store.ts'
 
 const SECOND = 1_000_000
 
@@ -46,6 +48,19 @@ describe('a silent book', () => {
     stop()
   })
 
+  test('says so although the clock was set back', () => {
+    const directory = newBook()
+    const clock = { now: Date.now() * 1000 }
+    const { keeper, stop } = startBookkeeper(directory, {}, { now: () => clock.now })
+    clock.now -= 3600 * SECOND
+    for (let second = 0; second < 125; second++) {
+      keeper.turn()
+      clock.now += SECOND
+    }
+    expect(kindsOf(directory)).toEqual(['boot', 'heartbeat', 'heartbeat'])
+    stop()
+  })
+
   test('says nothing while there is something else to say', () => {
     const directory = newBook()
     const local = startLocal(directory)
@@ -81,6 +96,23 @@ describe('the disk', () => {
     expect(states).toEqual(['low', 'suspended', 'low', 'open'])
     expect(kindsOf(directory)).toEqual(['boot', 'suspend', 'resume'])
     stop()
+  })
+
+  test('that is tight and then full gives up the ballast, and says so once', () => {
+    const directory = newBook()
+    using open = openStore(directory)
+    const { db, files } = open.book
+    const disk = movable()
+    const states: string[] = []
+    const now = (): number => Date.now() * 1000
+    const onState = (state: string): void => void states.push(state)
+    const parts = { db, store: open.store, files, disk: disk.policy, signingKeyMaxAgeMs: 1e12, now, onState }
+    const upkeep = new Upkeep(parts)
+    disk.set('tight')
+    upkeep.turn(false)
+    expect([upkeep.suspend(), existsSync(files.ballast)]).toEqual([true, false])
+    expect(upkeep.suspend(), 'there is no more to give').toBe(false)
+    expect([kindsOf(directory), states]).toEqual([['suspend'], ['suspended']])
   })
 
   test('is watched although the clock was set back', () => {
