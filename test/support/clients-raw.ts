@@ -24,6 +24,8 @@ export interface RawOptions {
   /** `after-request`: by SSLRequest. `direct`: TLS from the first byte. */
   readonly tls?: 'after-request' | 'direct'
   readonly secure?: ConnectionOptions
+  /** The client's own address; loopback has many. */
+  readonly from?: string
 }
 
 const WAIT_MS_MAX = 15_000
@@ -48,9 +50,9 @@ export class RawConnection {
     this.#listen()
   }
 
-  static open(port: number): Promise<RawConnection> {
+  static open(port: number, from = '127.0.0.1'): Promise<RawConnection> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+      const socket = connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true })
       socket.once('error', reject)
       socket.once('connect', () => {
         socket.off('error', reject)
@@ -164,8 +166,10 @@ export interface RawSession extends RawConnection {
 }
 
 /** Opens a connection, in TLS where asked for, without a startup packet. */
-export async function openRaw(options: Pick<RawOptions, 'port' | 'tls' | 'secure'>): Promise<RawConnection> {
-  const raw = await RawConnection.open(options.port)
+export async function openRaw(
+  options: Pick<RawOptions, 'port' | 'tls' | 'secure' | 'from'>,
+): Promise<RawConnection> {
+  const raw = await RawConnection.open(options.port, options.from)
   if (options.tls === 'direct') await raw.secure({ ALPNProtocols: ['postgresql'], ...options.secure })
   if (options.tls === 'after-request') {
     raw.send(front.sslRequest)

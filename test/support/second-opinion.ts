@@ -301,7 +301,7 @@ class Sessions {
   #operation({ kind, seq, sid, op, ...leaf }: CheckedLeaf, session: Session, lenient: boolean): void {
     if (op === undefined) return
     const open = session.operations.get(op)
-    if (kind === 'op' || kind === 'op.begin' || kind === 'decision') {
+    if (kind === 'op' || kind === 'op.begin' || kind === 'decision' || kind === 'login') {
       if (op !== session.lastOp + 1 && !(lenient && session.lastOp === -1)) {
         this.#find(`${seq}: ${sid} counts ${op} after ${session.lastOp}`)
       }

@@ -72,12 +72,16 @@ class Comparison {
   #executions(): void {
     let after = 0
     const operations = this.#acts('db.execute')
-    for (const entry of this.#log) {
+    for (const [i, entry] of this.#log.entries()) {
       if (entry.type !== 'execute') continue
       const from = entry.portal === '' ? after : 0
-      const at = operations.findIndex(
-        (one, i) => i >= from && !this.#seen.has(one) && isExecutionOf(one, entry, this.#operations),
-      )
+      const isMeant = (one: Operation, k: number): boolean =>
+        k >= from &&
+        !this.#seen.has(one) &&
+        isExecutionOf(one, entry, this.#operations, isInFailed(this.#log[i + 1]))
+      // The same text may have been bound twice without parameters, and skipped once.
+      const ran = operations.findIndex((one, k) => one.out !== 'skipped' && isMeant(one, k))
+      const at = ran === -1 ? operations.findIndex(isMeant) : ran
       const found = operations[at]
       if (found === undefined) {
         this.#find(`the book lacks, or has out of order: execute ${entry.text} with ${entry.parameters}`)
@@ -150,12 +154,22 @@ function isNothing(text: string): boolean {
   return text.replace(/\/\*[^*]*\*\//g, '').trim() === ''
 }
 
-function isExecutionOf(operation: Operation, entry: Executed, all: readonly Operation[]): boolean {
+/** In a failed transaction a portal has lost its parameters, and nothing runs. */
+function isInFailed(next: Logged | undefined): boolean {
+  return next?.type === 'error' && next.code === '25P02'
+}
+
+function isExecutionOf(
+  operation: Operation,
+  entry: Executed,
+  all: readonly Operation[],
+  isFutile: boolean,
+): boolean {
   if (operation.text !== entry.text) return false
   const first = operation.par === undefined ? undefined : all.find(({ op }) => op === operation.par)
   // Not the reverse: a portal that has not begun, or not to be run twice, is executed from its start again.
   if (entry.fetch && first === undefined) return false
-  return describeArguments((first ?? operation).args) === entry.parameters
+  return isFutile || describeArguments((first ?? operation).args) === entry.parameters
 }
 
 /** As the server's log has them. */
