@@ -1,18 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { parseCheckpoint } from '../../../src/book/checkpoint.ts'
-import { FormatError } from '../../../src/book/format.ts'
+import { decodeBundle, FormatError } from '../../../src/book/format.ts'
 import { formatTlogProof, parseProof, parseTlogProof, type RecordProof } from '../../../src/book/proof.ts'
 import { proveRecord } from '../../../src/book/prove.ts'
 import { BookSource } from '../../../src/book/source.ts'
 import { exportTiles } from '../../../src/book/tiles.ts'
 import { TilesSource } from '../../../src/book/tiles-source.ts'
+import { leafHash } from '../../../src/book/tree.ts'
 import { SourceError } from '../../../src/book/verify/source.ts'
 import { verifyProof } from '../../../src/book/verify-proof.ts'
-import { BookBuilder, ORIGIN, testSigner } from '../../support/book-builder.ts'
+import { BookBuilder, ORIGIN, sidOf, testSigner } from '../../support/book-builder.ts'
 import { readVector } from '../../support/book-vectors.ts'
 import { temporaryFiles } from '../../support/folder.ts'
 import { MemoryFolder } from '../../support/memory-folder.ts'
-import { MemorySource, readRows } from '../../support/memory-source.ts'
+import { MemorySource, readRows, rowsOf } from '../../support/memory-source.ts'
 import { pruneBook } from '../../support/pruned-book.ts'
 import { buildSampleBook } from '../../support/sample-book.ts'
 import { TamperedBook } from '../../support/tampered-book.ts'
@@ -163,6 +164,24 @@ describe('a proof is refused', () => {
     const head = new TamperedBook(sample, newFile()).sign(sample.signers.slice(0, 1))
     expect(parseCheckpoint(head).size).toBe(parseCheckpoint(note).size)
     expect(codeOf({ ...proof, proof: formatTlogProof({ index, hashes, note: head }) })).toBe('signature')
+  })
+
+  test('with an opening that stands behind the record', () => {
+    const book = new BookBuilder(':memory:')
+    const sid = sidOf('late')
+    book.commit([{ kind: 'op.begin', sid, op: 1, act: 'db.query' }])
+    book.openSession('late', 'gateway')
+    const late = proveRecord(new MemorySource(rowsOf(book.db)), 1, { payloads: false })
+    const leaves = rowsOf(book.db).bundles.flatMap((row) => decodeBundle(row))
+    const { note } = parseTlogProof(late.proof)
+    const hashes = [leafHash(leaves[1] ?? Buffer.of())]
+    const early = {
+      leaf: Buffer.from(leaves[0] ?? []).toString(),
+      proof: formatTlogProof({ index: 0, hashes, note }),
+    }
+    const key = testSigner('key 0').vkey
+    expect(codeOf(late, key)).toBe('proven')
+    expect(codeOf({ ...late, ...early }, key)).toBe('session')
   })
 
   test('with any byte changed', () => {

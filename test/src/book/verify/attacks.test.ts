@@ -425,6 +425,7 @@ describe('pruning', () => {
     expect(prune(first).check()).toMatchObject({ exit: 0, codes: [] })
     expectFound(prune(first, first - 20).check(), 'prune')
     expectFound(prune(first, 0).check(), 'prune')
+    expectFound(prune(first, 100_000).check(), 'prune')
   })
 
   test('39 a stored hash of a pruned record is altered', () => {
@@ -433,6 +434,21 @@ describe('pruning', () => {
     tile[32 * 50] = (tile[32 * 50] ?? 0) ^ 1
     book.db.prepare('UPDATE tile SET hashes = ?').run(tile)
     expectFound(book.check(), 'root', 'tile')
+  })
+
+  test('an operation that began in the pruned part ends twice', () => {
+    const end = { kind: 'op.end', sid: sample.sessions.get('last')?.sid, op: 2, out: 'ok' } as const
+    for (const ends of [1, 2]) {
+      const book = tamper()
+      const builder = book.reopen()
+      builder.commit([{ ...end, kind: 'op.begin', act: 'db.query', out: undefined }])
+      const below = builder.commit(Array.from({ length: 256 }, () => ({ kind: 'heartbeat' })))
+      builder.commit(Array.from({ length: ends }, () => end))
+      pruneBook(builder, below)
+      expect(book.check()).toMatchObject(
+        ends === 1 ? { exit: 0, codes: [] } : { exit: 4, codes: ['session'] },
+      )
+    }
   })
 
   test('a leaf is kept of a record that there is not', () => {

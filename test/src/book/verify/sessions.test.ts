@@ -187,6 +187,7 @@ describe('streams', () => {
   test.each<[string, (on: Play) => void]>([
     ['a hole', before([0, 2], 2)],
     ['a chunk twice', before([0, 0], 2)],
+    ['chunks in another order', before([1, 0, 2], 3)],
     ['no first chunk', before([1, 2], 2)],
     ['a chunk more than their end tells', before([0, 1], 1)],
     ['a chunk less than their end tells', before([0], 2)],
@@ -263,6 +264,14 @@ describe('nonces', () => {
       )
     }
     expect(counts(play)).toEqual({ nonce: 1 })
+  })
+
+  test('that have another length than their payload: payload', () => {
+    const play = ({ book, session, sid }: Play) => {
+      const sql = book.seal(session, 'sql', 'SELECT 1')
+      book.commit([{ ...both(sid, 1), ref: [{ ...sql.ref, n: sql.ref.n + 1 }] }], [sql])
+    }
+    expect(counts(play)).toEqual({ payload: 1 })
   })
 
   test('that appear first after a later boot: nonce', () => {
