@@ -296,7 +296,8 @@ describe('T-ALL-01: connections that are begun and left', () => {
       await new Promise((resolve) => setTimeout(resolve, 2))
       raw.socket.resetAndDestroy()
     }
-    await expect.poll(async () => (await gateway.live()).length, 'the bystander’s session').toBe(1)
+    const others = async (): Promise<number> => (await gateway.live()).length
+    await expect.poll(others, { message: 'the bystander’s session', timeout: 10_000 }).toBe(1)
   })
 
   test('or that stay when they have been refused, are put out', async () => {
