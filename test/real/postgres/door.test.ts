@@ -300,7 +300,7 @@ describe('T-ALL-01: connections that are begun and left', () => {
     await expect.poll(others, { message: 'the bystander’s session', timeout: 10_000 }).toBe(1)
   })
 
-  test('or that stay when they have been refused, are put out', async () => {
+  test('or that stay when they have been refused, are put out', { timeout: 30_000 }, async () => {
     const raw = await stranger()
     raw.socket.pause()
     raw.send(front.startup(0x20000, {}))
