@@ -135,6 +135,8 @@ export interface LocalRecorder extends TestBookkeeper {
   readonly schedule: HandSchedule
   readonly log: GroupCommit
   readonly failures: Error[]
+  /** By session. */
+  readonly dataKeys: ReadonlyMap<string, DataKey>
   /** Microseconds since 1970, as the test moves them. */
   readonly clock: { now: number }
   open(
@@ -163,9 +165,11 @@ export function startLocal(
   const failures: Error[] = []
   const log = new GroupCommit(ring, { disk, schedule, onFailure: (error) => failures.push(error) })
   const random = systemRandom()
+  const dataKeys = new Map<string, DataKey>()
   const open: LocalRecorder['open'] = (mode = 'standard', { act = 'pg', who, sub, tgt } = {}) => {
     const sid = Array.from(random(16), (byte) => 'abcdefghijklmnopqrstuvwxyz234567'[byte % 32]).join('')
     const key = new DataKey(ORIGIN, sid, random)
+    dataKeys.set(sid, key)
     book.ask({
       type: 'keys',
       keys: [key.wrap((bytes) => new Kek(KEK_BYTES).wrap(ORIGIN, sid, bytes, random))],
@@ -188,6 +192,7 @@ export function startLocal(
     schedule,
     log,
     failures,
+    dataKeys,
     clock,
     open,
     drain: () => {

@@ -394,14 +394,19 @@ describe('closing', () => {
     ])
   })
 
-  test('gives up the key even when the journal has failed', () => {
-    const directory = newBook()
-    const local = startLocal(directory)
-    const session = local.open()
+  test('gives up the key, even when the journal has failed', () => {
+    const local = startLocal(newBook())
+    const [first, second] = [local.open(), local.open()]
+    const seal = ({ sid }: RecordedSession) => local.dataKeys.get(sid)?.seal('sql', text('x'), false)
+    expect(seal(first)?.ref.i).toBe(0)
+    first.close('client')
+    expect(() => seal(first)).toThrow('a destroyed key seals nothing')
     local.drain()
+
     local.log.close(new Error('the store failed'))
-    expect(() => session.close('client')).toThrow('the store failed')
-    expect(session.closed).toBe(true)
+    expect(() => second.close('client')).toThrow('the store failed')
+    expect(second.closed).toBe(true)
+    expect(() => seal(second)).toThrow('a destroyed key seals nothing')
     local.stop()
   })
 })
