@@ -61,9 +61,9 @@ export class GroupCommit {
     return this.#ring.backlog
   }
 
-  /** Whether a record of `bytes` fits the journal, beside what closes the sessions that run. */
+  /** Whether a record of `bytes` fits the journal, beside what closes the sessions that run. Once it has failed, room is not the question. */
   hasRoom(bytes: number): boolean {
-    return this.#ring.hasRoom(bytes)
+    return this.#failure !== undefined || this.#ring.hasRoom(bytes)
   }
 
   /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
