@@ -16,7 +16,7 @@ import { Repeats } from './repeats.ts'
 /** Requests under way at once in one session; a client that pipelines more waits for answers. */
 export const OPEN_OPERATIONS_MAX = 65_536
 
-/** A record that fits neither the format nor the journal as it is: refused before any of it is recorded or forwarded. */
+/** A record that does not fit the format, or not the journal as it is: refused before any of it is recorded. */
 export class RecordTooLargeError extends Error {
   override readonly name = 'RecordTooLargeError'
 }
