@@ -74,9 +74,12 @@ export class GroupCommit {
     return this.#ring.backlog
   }
 
-  /** Whether a record of `bytes` fits the journal, beside what closes the sessions that run. */
+  /**
+   * Whether a record of `bytes` fits the journal, beside what closes the sessions that run. Once it has failed, room
+   * is not the question.
+   */
   hasRoom(bytes: number): boolean {
-    return this.#ring.hasRoom(bytes)
+    return this.#failure !== undefined || this.#ring.hasRoom(bytes)
   }
 
   /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
@@ -120,7 +123,7 @@ export class GroupCommit {
     })
   }
 
-  /** Writes zeros over the free space, a piece a turn, and makes that durable: what was erased must not live on there. */
+  /** Writes zeros over the free space, a piece a turn, and makes that durable: what was erased lives on nowhere. */
   async scrub(): Promise<void> {
     for (let from: number | undefined = 0; from !== undefined; ) {
       if (this.#failure !== undefined) throw this.#failure

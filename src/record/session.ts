@@ -16,7 +16,7 @@ import { Repeats } from './repeats.ts'
 /** Requests under way at once in one session; a client that pipelines more waits for answers. */
 export const OPEN_OPERATIONS_MAX = 65_536
 
-/** A record that does not fit the format, or the journal as it is: refused before any byte of it is recorded or forwarded. */
+/** A record that does not fit the format, or not the journal as it is: refused before any of it is recorded. */
 export class RecordTooLargeError extends Error {
   override readonly name = 'RecordTooLargeError'
 }
@@ -137,7 +137,7 @@ export class RecordedSession {
     return filling
   }
 
-  /** Ends what is open as `aborted`, then the session. The key is gone when this is left, whatever became of the journal. */
+  /** Ends what is open as `aborted`, then the session. The key is gone then, whatever became of the journal. */
   close(why: CloseWhy): Mark {
     try {
       for (const op of [...this.#open.keys()]) this.record({ type: 'end', op, outcome: 'aborted' })

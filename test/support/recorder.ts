@@ -27,7 +27,7 @@ import { HandSchedule } from './schedule.ts'
 export { BALLAST_BYTES, JOURNAL_BYTES, KEK_BYTES, ORIGIN }
 
 /** In memory where that can be had: what is tested here is the order of things, not the speed of a disk. */
-const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
+export const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 export function temporaryFolder(under = SCRATCH): string {
   const folder = mkdtempSync(join(under, 'gatebook-test-'))

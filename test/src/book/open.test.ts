@@ -3,6 +3,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,7 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeSigner, signCheckpoint } from '../../../src/book/checkpoint.ts'
 import { createBook, newSigningKey, readSigner, writeSigningKey } from '../../../src/book/create.ts'
 import { openForReading, openForWriting } from '../../../src/book/database.ts'
@@ -23,30 +24,24 @@ import { openBook } from '../../../src/book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../../../src/book/rotation.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { runChild, startChild } from '../../support/processes.ts'
-import { newBook, ORIGIN, temporaryFolder } from '../../support/recorder.ts'
+import { newBook, ORIGIN, SCRATCH, temporaryFolder } from '../../support/recorder.ts'
 import { heartbeats, openStore } from '../../support/store.ts'
 
-/** A book of 300 records in commits of 10, with its sidecar, closed. */
-function filledBook(): string {
-  const directory = newBook({ journalBytes: 4096 })
-  using open = openStore(directory)
+/** Holds a book of 300 records in commits of 10, with its sidecar, closed. Made once: it takes a while. */
+let parent = ''
+beforeAll(() => {
+  parent = mkdtempSync(join(SCRATCH, 'gatebook-test-'))
+  createBook({ directory: join(parent, 'data'), origin: ORIGIN, journalBytes: 4096, ballastBytes: 4096 })
+  using open = openStore(join(parent, 'data'))
   for (let k = 0; k < 30; k++) open.store.append(heartbeats(10))
   open.book.sidecar.write(open.store.head.note)
-  return directory
-}
+})
+afterAll(() => rmSync(parent, { recursive: true, force: true }))
 
-const filled = { directory: '' }
-/** A copy of it: most tests only break it. */
+/** A copy of it to break. */
 function copyOfFilled(): string {
-  if (filled.directory === '') {
-    // Made once, and left where the first test's folder is not.
-    const directory = `${temporaryFolder()}-filled`
-    cpSync(filledBook(), directory, { recursive: true })
-    filled.directory = directory
-    process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
-  }
   const directory = join(temporaryFolder(), 'data')
-  cpSync(filled.directory, directory, { recursive: true })
+  cpSync(join(parent, 'data'), directory, { recursive: true })
   return directory
 }
 
@@ -242,7 +237,7 @@ describe('a book is refused', () => {
     const note = readFileSync(join(directory, 'head.note'))
     writeFileSync(join(directory, 'book.db'), older)
     rmSync(join(directory, 'head.note'))
-    copyFileSync(join(filled.directory, 'head.note'), join(directory, 'head.note'))
+    copyFileSync(join(parent, 'data', 'head.note'), join(directory, 'head.note'))
     {
       using open = openStore(directory)
       open.store.append(heartbeats(9))

@@ -158,6 +158,21 @@ describe('what does not fit', () => {
     expect(leaves.map(({ op }) => op)).toEqual([undefined, 1, 2, 3])
   })
 
+  test('is not the reason once the journal has failed: then that is', () => {
+    const local = startLocal(newBook())
+    const session = local.open()
+    const large: RelayEvent = {
+      type: 'begin',
+      op: 1,
+      act: 'db.query',
+      payloads: [{ type: 'sql', body: Buffer.alloc(2 << 20) }],
+    }
+    expect(() => session.record(large)).toThrow(RecordTooLargeError)
+    local.log.close(new Error('the store failed'))
+    expect(() => session.record(large)).toThrow('the store failed')
+    local.stop()
+  })
+
   test('refused results leave their operation open, so that the session still closes in order', () => {
     const { leaves } = recorded((session) => {
       session.record(begin(1))
