@@ -11,6 +11,7 @@ import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
+import { readHosts } from './access/hosts.ts'
 import { type Ending, LiveConnections } from './access/live.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -24,6 +25,7 @@ import { Greetings } from './gate/greetings.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
 import { serveMysql } from './gate/mysql.ts'
 import { servePostgres } from './gate/postgres.ts'
+import { serveSsh } from './gate/ssh.ts'
 import { Threads } from './gate/threads.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
@@ -274,7 +276,7 @@ export class App {
   }
 
   #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> {
-    const serve = this.#serverOf(config)
+    const serve = this.#serverOf(name, config)
     const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
     const onFault = (error: unknown): void => {
       const isPeers = error instanceof ProtocolError || error instanceof HangUpError
@@ -284,14 +286,17 @@ export class App {
     return Listener.open(options, { onConnection: serve, onFault })
   }
 
-  #serverOf(config: Exclude<ListenerConfig, { type: 'metrics' }>): (accepted: Accepted) => Promise<void> {
+  #serverOf(
+    name: string,
+    config: Exclude<ListenerConfig, { type: 'metrics' }>,
+  ): (accepted: Accepted) => Promise<void> {
     switch (config.type) {
       case 'postgres':
         return (accepted) => servePostgres(this.#gate, config, accepted)
       case 'mysql':
         return (accepted) => serveMysql(this.#gate, config, accepted)
       case 'ssh':
-        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
+        return (accepted) => serveSsh(this.#gate, name, config, accepted)
     }
   }
 
@@ -384,6 +389,7 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
+    hosts: await readHosts(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
   }
 }
