@@ -18,6 +18,7 @@ export interface SshGatewayOptions {
   readonly bound?: false
   /** Further lines of the listener. */
   readonly listener?: string
+  readonly files?: Readonly<Record<string, string>>
   readonly changes?: readonly (readonly [from: string, to: string])[]
 }
 
@@ -53,7 +54,7 @@ export async function startSshGateway(sshd: Sshd, options: SshGatewayOptions = {
   ]
   return TestGateway.start({
     targets: [...web, options.targets ?? ''].filter((line) => line !== '').join('\n'),
-    files: { ...HOST_KEYS, 'web.key': sshd.privateKey },
+    files: { ...HOST_KEYS, 'web.key': sshd.privateKey, ...options.files },
     changes: [
       ['listeners:\n', `listeners:\n${listener.filter((line) => line !== '').join('\n')}\n`],
       ['alice: { groups: [engineering],', `alice: { groups: [engineering], ssh_keys: ["${key}"],`],
