@@ -34,7 +34,7 @@ const RULES: Record<string, Rule> = {
   },
   'src/access/': {
     ours: ['src/config/', 'src/system/', 'protocols/statement-facts.ts'],
-    outside: ['better-sqlite3', 'node:crypto', 'node:fs/promises'],
+    outside: ['better-sqlite3', 'node:crypto', 'node:fs', 'node:fs/promises'],
   },
   'src/record/': {
     ours: ['src/book/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
