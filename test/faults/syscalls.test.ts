@@ -120,6 +120,9 @@ describe('an error of the disk', () => {
       const syncs = after.filter((line) => line.includes(' fdatasync('))
       if (fault.call === 'pwrite64' && fault.file === 'journal/1') expect(syncs.length).toBeLessThanOrEqual(1)
       checkAfter(directory, lines)
+      // Where the journal fails, the book behind it still says why nothing more is taken.
+      const suspensions = checkBook(directory).leaves.filter(({ kind }) => kind === 'suspend')
+      expect(suspensions.map(({ why }) => why)).toEqual(fault.file === 'journal/1' ? ['store'] : [])
     },
   )
 })

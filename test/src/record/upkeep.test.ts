@@ -153,7 +153,7 @@ describe('the disk', () => {
       ['suspended', 'open'],
       BALLAST_BYTES,
     ])
-    expect(kindsOf(directory)).toEqual(['boot', 'resume'])
+    expect(kindsOf(directory)).toEqual(['boot', 'suspend', 'resume'])
     stop()
   })
 })
