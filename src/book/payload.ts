@@ -132,13 +132,20 @@ export class DataKey {
   }
 }
 
-/** A key that came out of keys.db: it has been held against its commitment, and it only opens. */
+/** Whether these are the bytes that a leaf names, which needs no key. */
+export function requireNamed(ref: Ref, bytes: Uint8Array): void {
+  if (bytes.length !== ref.n || hash('sha256', bytes, 'base64') !== ref.h) {
+    throw new PayloadError('payload', `payload ${ref.i} is not the one its leaf names`)
+  }
+}
+
+/** A key that came out of keys.db or of a proof: it has been held against its commitment, and it only opens. */
 export class OpenedKey {
   readonly #key: KeyObject
   readonly #prefix: string
 
   constructor(origin: string, sid: string, key: Uint8Array, com: string) {
-    if (commitment(key) !== com) {
+    if (key.length !== KEY_BYTES || commitment(key) !== com) {
       throw new PayloadError('commitment', `the key of session ${sid} is not the one its opening leaf names`)
     }
     this.#key = createSecretKey(key)
@@ -147,9 +154,7 @@ export class OpenedKey {
 
   /** First the bytes against the leaf, then the cipher: one leaf opens to one plaintext. */
   open(ref: Ref, bytes: Uint8Array): Buffer {
-    if (bytes.length !== ref.n || hash('sha256', bytes, 'base64') !== ref.h) {
-      throw new PayloadError('payload', `payload ${ref.i} is not the one its leaf names`)
-    }
+    requireNamed(ref, bytes)
     const nonce = Buffer.alloc(12)
     nonce.writeBigUInt64BE(BigInt(ref.i), 4)
     const decipher = createDecipheriv('aes-256-gcm', this.#key, nonce)

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import Sqlite from 'better-sqlite3'
 import { expect, test, vi } from 'vitest'
-import { openForWriting, truncateLog } from '../../../src/book/database.ts'
+import { holdLock, openForWriting, truncateLog } from '../../../src/book/database.ts'
 import { newBook } from '../../support/recorder.ts'
 
 test('cutting the log waits for no reader; whatever else is asked for does', () => {
@@ -22,4 +24,16 @@ test('cutting the log waits for no reader; whatever else is asked for does', () 
   reader.close()
   expect([truncateLog(db), during, patience()]).toEqual([true, [0, 0], 5000])
   db.close()
+})
+
+test('a lock lasts until it is closed, also where nobody remembers it', async () => {
+  const path = join(newBook(), 'book.lock')
+  holdLock(path)
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let k = 0; k < 5; k++) {
+    collect()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect(() => holdLock(path)).toThrow('another process has this book open')
 })
