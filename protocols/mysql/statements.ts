@@ -76,8 +76,14 @@ export class Statements {
   /** Those with values sent ahead. */
   readonly #waiting = new Set<Prepared>()
   #textBytes = 0
+  #unconfirmed = 0
   /** `refused`: an execution of -1 must not reach an older statement. */
   #last: Prepared | undefined | 'refused'
+
+  /** How many the target has not answered for. */
+  get unconfirmed(): number {
+    return this.#unconfirmed
+  }
 
   /** The text as a payload that lasts, where there is room for it. */
   keepText(text: Uint8Array): Payload | undefined {
@@ -90,6 +96,7 @@ export class Statements {
   announce(prepared: Prepared): void {
     if (this.#byId.size >= STATEMENTS_MAX) throw new ProtocolError(`${STATEMENTS_MAX} prepared statements`)
     this.#last = prepared
+    this.#unconfirmed++
   }
 
   refuse(): void {
@@ -97,6 +104,7 @@ export class Statements {
   }
 
   confirm(prepared: Prepared, id: number, params: number): void {
+    this.#unconfirmed--
     if (prepared.assumed && prepared.params !== params) {
       throw new ProtocolError(`a statement of ${params} parameters where its text shows ${prepared.params}`)
     }
@@ -107,6 +115,7 @@ export class Statements {
 
   /** The target refused it. */
   fail(prepared: Prepared): void {
+    this.#unconfirmed--
     this.#drop(prepared)
   }
 
