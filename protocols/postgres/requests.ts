@@ -94,7 +94,7 @@ export class Requests {
       if (cut === 'none') return
       const { tag, bytes, start, end } = this.#cutter
       if (cut === 'message')
-        this.#take(decodeFrontend(tag, bytes.subarray(start + HEADER_BYTES, end)), bytes, start, end)
+        this.#take(decodeFrontend(tag, bytes, start + HEADER_BYTES, end), bytes, start, end)
       else if (tag === COPY_DATA) this.#copyData(bytes, start, end)
       else this.#dropOversized(bytes, start, end)
     }
@@ -129,7 +129,7 @@ export class Requests {
     }
     // The chunk goes back to its owner meanwhile, so the message is decoded again from a copy.
     const copy = bytes.slice(start, end)
-    const again = decodeFrontend(copy[0] ?? 0, copy.subarray(HEADER_BYTES))
+    const again = decodeFrontend(copy[0] ?? 0, copy, HEADER_BYTES)
     this.#waiting = { for: wait, message: again, bytes: copy }
     if (wait === 'verdict') this.#session.flow.step({ type: 'judge', statement: this.#statementOf(again) })
   }
