@@ -72,6 +72,11 @@ export function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   return start === end ? NOTHING : new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
 }
 
+/** A copy of bytes[start..end). `slice` would do, were it not another view where the bytes are a Node buffer. */
+export function duplicate(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  return new Uint8Array(viewOf(bytes, start, end))
+}
+
 /** Reads one message from its first byte to its last. Multi-byte integers are big-endian unless named `LE`. */
 export class Reader {
   readonly #bytes: Uint8Array

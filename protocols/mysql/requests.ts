@@ -3,7 +3,7 @@
  * forwarded; what is refused is replaced by a command that the target refuses by itself.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { concat, encodeText, ProtocolError, Reader } from '../bytes.ts'
+import { concat, duplicate, encodeText, ProtocolError, Reader } from '../bytes.ts'
 import type { Payload } from '../events.ts'
 import type { Verdict } from '../relay.ts'
 import { announce, type Request, sendGuard } from './announce.ts'
@@ -66,7 +66,7 @@ export class Requests {
   receive(chunk: Uint8Array): void {
     if (this.#quit) return
     if (this.#kept.length > 0 || this.#halted) {
-      this.#kept.push(chunk.slice())
+      this.#kept.push(duplicate(chunk))
       return
     }
     this.#packets.feed(chunk)
@@ -94,7 +94,7 @@ export class Requests {
   }
 
   keep(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#kept.push(bytes.slice())
+    if (bytes.length > 0) this.#kept.push(duplicate(bytes))
   }
 
   verdict(verdict: Verdict): void {
@@ -164,7 +164,7 @@ export class Requests {
       return
     }
     // The chunk goes back to its owner meanwhile, so the command is decoded again from a copy.
-    const copy = payload.slice()
+    const copy = duplicate(payload)
     const again = { ...request, command: decodeCommand(copy, this.#session.agreed), bytes: bytes.slice() }
     this.#setWaiting({ for: wait, request: again })
     if (wait === 'verdict') this.#judge(again)

@@ -2,6 +2,7 @@
  * The same few names and command tags come over and over. Comparing bytes with those of last time is cheaper than
  * making a string of them and hashing that, which is what a map would do.
  */
+import { duplicate } from '../bytes.ts'
 
 /** A power of two. Two that fall together take turns, and are only made again. */
 const SLOTS = 256
@@ -31,7 +32,7 @@ export class Memo<T> {
     slot &= SLOTS - 1
     const found = this.#slots[slot]
     if (found !== undefined && isSame(found.bytes, bytes, start, length)) return found.value
-    const own = bytes.slice(start, end)
+    const own = duplicate(bytes, start, end)
     const value = this.#make(own)
     this.#slots[slot] = { bytes: own, value }
     return value
