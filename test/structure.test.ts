@@ -34,7 +34,7 @@ const RULES: Record<string, Rule> = {
   },
   'src/access/': {
     ours: ['src/config/', 'src/system/', 'protocols/statement-facts.ts'],
-    outside: ['better-sqlite3', 'node:crypto', 'node:fs/promises'],
+    outside: ['better-sqlite3', 'node:crypto', 'node:fs', 'node:fs/promises'],
   },
   'src/access/hosts.ts': {
     ours: ['src/config/', 'src/system/', 'protocols/ssh/index.ts'],
@@ -67,6 +67,12 @@ const RULES: Record<string, Rule> = {
   },
   'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
   'src/recording.ts': { ours: ['src/'], outside: [] },
+  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
+  'src/take-over.ts': {
+    ours: ['src/config/', 'src/control/', 'src/gate/', 'src/recording.ts', 'src/system/'],
+    outside: [],
+  },
   'src/cli/': {
     ours: [
       'src/app.ts',
