@@ -84,7 +84,7 @@ export class Bridge {
       onFailure: () => this.#fail(CANNOT_RECORD),
     }
     this.#toHost = new HostOutlet(parts.recorder, events)
-    this.#toPerson = new PersonOutlet(parts.socket, parts.recorder, this.#toHost, events)
+    this.#toPerson = new PersonOutlet(parts, this.#toHost, events)
   }
 
   get idle(): boolean {
@@ -204,6 +204,7 @@ export class Bridge {
         this.#toPerson.send(step)
         break
       case 'credit':
+      case 'patience':
         this.#toPerson.send(step)
         break
       case 'judge': {
@@ -333,9 +334,10 @@ export class Bridge {
     const isMute = this.#toPerson.abandon() || this.#steps.slice(this.#at).some(({ type }) => type === 'send')
     this.#toHost.abandon()
     this.#end({ why: 'limit', message: refusal.what })
-    const last = connection.stop(refusal)
-    for (const step of last) if (step.type === 'send' && !isMute) socket.write(step.bytes)
-    socket.end()
+    for (const step of connection.stop(refusal)) {
+      if (!isMute && (step.type === 'send' || step.type === 'patience')) this.#toPerson.send(step)
+    }
+    this.#toPerson.end()
     linger(socket)
   }
 }
