@@ -19,6 +19,8 @@ export interface OutletEvents {
   readonly onRoom: () => void
   /** A record on which something waits cannot be made. */
   readonly onFailure: () => void
+  /** The book is behind: nobody is asked for more until it is not. */
+  readonly isBehind: () => boolean
 }
 
 type Credit = Extract<SshStep, { type: 'credit' }>
@@ -91,7 +93,6 @@ export interface PersonParts {
 /** Bytes, credit for the host and the end are one queue. */
 export class PersonOutlet {
   readonly #socket: Socket
-  readonly #recorder: Recorder
   readonly #clock: Clock
   readonly #host: HostOutlet
   readonly #events: OutletEvents
@@ -104,7 +105,6 @@ export class PersonOutlet {
 
   constructor({ socket, recorder, clock }: PersonParts, host: HostOutlet, events: OutletEvents) {
     this.#socket = socket
-    this.#recorder = recorder
     this.#clock = clock
     this.#host = host
     this.#events = events
@@ -154,7 +154,7 @@ export class PersonOutlet {
 
   /** Whether the host must not be given more to say. */
   get #isTight(): boolean {
-    return this.#socket.writableLength > OUTLET_LOW || this.#recorder.congested
+    return this.#socket.writableLength > OUTLET_LOW || this.#events.isBehind()
   }
 
   #letOut(items: readonly PersonItem[]): void {
