@@ -59,6 +59,12 @@ const RULES: Record<string, Rule> = {
   },
   'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
   'src/recording.ts': { ours: ['src/'], outside: [] },
+  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
+  'src/take-over.ts': {
+    ours: ['src/config/', 'src/control/', 'src/gate/', 'src/recording.ts', 'src/system/'],
+    outside: [],
+  },
   'src/cli/': {
     ours: [
       'src/app.ts',

@@ -75,7 +75,7 @@ export interface SessionCloseEvent {
   readonly why: SessionEnd
 }
 
-export type AdminAct = 'token.create' | 'token.revoke' | 'session.kill' | 'kek.change'
+export type AdminAct = 'token.create' | 'token.revoke' | 'session.kill' | 'kek.change' | 'gateway.hand-over'
 
 /** The operator on the gateway itself, whom no account names. */
 export const LOCAL_SUBJECT = 'local'
