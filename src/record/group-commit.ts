@@ -102,6 +102,11 @@ export class GroupCommit {
     return mark
   }
 
+  /** Whether the kernel has it, whatever those who wait were told. */
+  hasWritten(mark: Mark): boolean {
+    return mark <= this.#written
+  }
+
   reached(mark: Mark, reach: Reach): boolean {
     return this.isLeftOpen || mark <= (reach === 'written' ? this.#written : this.#durable)
   }

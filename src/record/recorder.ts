@@ -286,6 +286,7 @@ export class Recorder {
     this.#failure = error
     this.gaps.begin()
     this.#log.close(error)
+    if (this.#options.goOn === true) for (const session of this.#open.values()) session.countLost()
     this.#parts.onFailure(error)
   }
 }

@@ -23,6 +23,8 @@ export class RecordTooLargeError extends Error {
 
 interface OpenOperation {
   readonly startedAt: number
+  /** Of its begin. */
+  readonly mark: Mark
   parts: number
   readonly streams: Map<string, Chunker>
 }
@@ -96,7 +98,7 @@ export class RecordedSession {
         const { op, act, parent, rule } = event
         if (this.#log.isLeftOpen) this.#onUnrecorded?.()
         const mark = this.#numbered({ kind: 'op.begin', op, act, par: parent, rule }, event.payloads, now)
-        this.#open.set(op, { startedAt: now, parts: 0, streams: new Map() })
+        this.#open.set(op, { startedAt: now, mark, parts: 0, streams: new Map() })
         return mark
       }
       case 'decision': {
@@ -121,6 +123,11 @@ export class RecordedSession {
   /** A number for a refusal that no relay counts: a login, a decision at the door. */
   takeOp(): number {
     return ++this.#lastOp
+  }
+
+  /** The journal has failed, and work goes on: tells of each operation whose begin was on its way there. */
+  countLost(): void {
+    for (const { mark } of this.#open.values()) if (!this.#log.hasWritten(mark)) this.#onUnrecorded?.()
   }
 
   /** Ends the chunks whose first frame is older than a second. Whether others still fill. */
