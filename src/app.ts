@@ -28,7 +28,7 @@ import { Threads } from './gate/threads.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, startRecorder } from './recording.ts'
+import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -161,6 +161,7 @@ export class App {
         'the name and the data_dir of a running gateway cannot change: restart it',
       )
     }
+    requireJournal(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
