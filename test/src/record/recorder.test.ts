@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { GATEWAY_SESSION_MS, type Recorder, RecorderClosedError } from '../../../src/record/recorder.ts'
 import type { RecordedSession } from '../../../src/record/session.ts'
 import { ANSWER_MS_MAX, RecorderThread } from '../../../src/record/thread-client.ts'
-import { systemSchedule } from '../../../src/system/schedule.ts'
+import { systemSchedule } from '../../../src/system/clock.ts'
 import { threadOptions } from '../../support/books.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { BALLAST_BYTES, newBook, startRecorder, text } from '../../support/recorder.ts'
@@ -35,7 +35,7 @@ function halfByHand(): {
     hand,
     schedule: {
       soon: systemSchedule.soon,
-      after: (ms, run) => (ms === ANSWER_MS_MAX ? () => {} : hand.after(ms, run)),
+      after: (ms, run) => (ms === ANSWER_MS_MAX ? new DisposableStack() : hand.after(ms, run)),
     },
   }
 }
