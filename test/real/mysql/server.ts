@@ -84,7 +84,11 @@ export async function startServer(): Promise<Server> {
         '--server-audit-logging=ON',
         '--server-audit-events=CONNECT,QUERY',
       ],
-      ...[`--server-audit-file-path=${at('audit.log')}`, '--server-audit-query-log-limit=1000000'],
+      ...[
+        `--server-audit-file-path=${at('audit.log')}`,
+        '--server-audit-query-log-limit=1000000',
+        '--server-audit-file-rotations=0',
+      ],
       // Numbers of prepared statements go on in a thread that is used again.
       '--thread-cache-size=0',
     ],
