@@ -2,8 +2,11 @@ import { spawnSync } from 'node:child_process'
 
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
 const PACKAGES: readonly string[] = [
+  'default-jdk-headless',
   'dropbear-bin',
   'git',
+  'libdbd-mariadb-perl',
+  'libmariadb-java',
   'mariadb-client',
   'mariadb-server',
   'openssh-client',
@@ -14,6 +17,7 @@ const PACKAGES: readonly string[] = [
   'putty-tools',
   'python3-asyncssh',
   'python3-paramiko',
+  'python3-pymysql',
   'rsync',
   'strace',
 ]

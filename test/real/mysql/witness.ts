@@ -52,7 +52,7 @@ function expectedOf(operation: Operation, executed: Executed): Expected[] {
   ]
   switch (act) {
     case 'db.query':
-      return expect(`Query: ${trimmed(text)}`, out !== 'aborted')
+      return expect(`Query: ${rewritten(trimmed(text), meta['kill'])}`, out !== 'aborted')
     case 'db.prepare':
       // One that fails is in the audit only.
       return expect(`Prepare: ${trimmed(text)}`, out === 'ok')
@@ -73,6 +73,12 @@ function expectedOf(operation: Operation, executed: Executed): Expected[] {
 /** The server leaves out white space around a text and semicolons behind it. */
 function trimmed(text: string): string {
   return text.replace(/^\s+|[\s;]+$/g, '')
+}
+
+/** A KILL reaches the server with the server's own number. */
+function rewritten(text: string, kill: unknown): string {
+  const killed = kill as { readonly given: number; readonly target: number } | undefined
+  return killed === undefined ? text : text.replace(String(killed.given), String(killed.target))
 }
 
 /** The log has an execution's text with the parameters in it. */

@@ -1,4 +1,4 @@
-// MariaDB Connector/J: batches, pipelines, server-side statements, cursors, streams, errors. Prints all it is told.
+// MariaDB Connector/J: batches, pipelines, server-side statements, streams, errors. Prints all it is told.
 import java.io.ByteArrayInputStream;
 import java.io.StringReader;
 import java.sql.CallableStatement;
@@ -13,17 +13,21 @@ import java.sql.Timestamp;
 import java.util.Arrays;
 
 public class Connector {
+  private static String user;
+  private static String password;
+
   public static void main(String[] args) throws Exception {
-    String base = "jdbc:mariadb://127.0.0.1:" + args[0] + "/shop?user=" + args[1] + "&password=" + args[2];
-    boolean java = args[3].equals("cancel");
-    if (java) {
+    String base = "jdbc:mariadb://127.0.0.1:" + args[0] + "/shop";
+    user = args[1];
+    password = args[2];
+    if (args[3].equals("cancel")) {
       cancel(base);
       return;
     }
-    for (String how : new String[] {"", "&useServerPrepStmts=true", "&useServerPrepStmts=true&useCursorFetch=true",
-        "&rewriteBatchedStatements=true", "&allowMultiQueries=true&useServerPrepStmts=true&useBatchMultiSend=true"}) {
+    for (String how : new String[] {"", "?useServerPrepStmts=true", "?useServerPrepStmts=true&usePipelineAuth=true&cachePrepStmts=true",
+        "?rewriteBatchedStatements=true", "?allowMultiQueries=true&useServerPrepStmts=true&useBatchMultiSend=true"}) {
       System.out.println("== " + how);
-      try (Connection connection = DriverManager.getConnection(base + how)) {
+      try (Connection connection = DriverManager.getConnection(base + how, user, password)) {
         run(connection, how.contains("MultiQueries"));
       }
     }
@@ -109,7 +113,8 @@ public class Connector {
   }
 
   private static void cancel(String base) throws Exception {
-    try (Connection connection = DriverManager.getConnection(base); Statement statement = connection.createStatement()) {
+    try (Connection connection = DriverManager.getConnection(base, user, password);
+        Statement statement = connection.createStatement()) {
       new Thread(() -> {
         try {
           System.in.read();
