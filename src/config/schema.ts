@@ -213,12 +213,7 @@ function targets(at: is.Located) {
       z.strictObject({
         type: z.literal('mysql'),
         ...databaseTarget(at),
-        local_infile: z
-          .boolean()
-          .default(false)
-          .describe(
-            'Let LOAD DATA LOCAL read files of the client; each is recorded by name, length and hash',
-          ),
+        local_infile: z.boolean().default(false).describe('Let LOAD DATA LOCAL read files of the client'),
       }),
       ssh,
     ]),
@@ -359,9 +354,7 @@ function integrity({ path }: is.Located) {
 const retention = z
   .strictObject({
     default: is.duration.optional().describe('How long records are kept; for ever unless given'),
-    terminal_recordings: is.duration
-      .optional()
-      .describe('How long terminal recordings are kept, where shorter'),
+    terminal_recordings: is.duration.optional().describe('The same for terminal recordings, where shorter'),
   })
   .prefault({})
 
