@@ -9,6 +9,7 @@ import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
+import { readHosts } from './access/hosts.ts'
 import { LiveConnections } from './access/live.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -328,6 +329,7 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
+    hosts: await readHosts(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
   }
 }

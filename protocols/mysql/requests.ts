@@ -3,7 +3,7 @@
  * forwarded; what is refused is replaced by a command that the target refuses by itself.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { concat, encodeText, ProtocolError, Reader } from '../bytes.ts'
+import { concat, duplicate, encodeText, ProtocolError, Reader } from '../bytes.ts'
 import type { Payload } from '../events.ts'
 import type { Statement, Verdict } from '../relay.ts'
 import { announce, type Request, sendGuard } from './announce.ts'
@@ -77,7 +77,7 @@ export class Requests {
   receive(chunk: Uint8Array): void {
     if (this.#quit) return
     if (this.#kept.length > 0 || this.#halted) {
-      this.#kept.push(chunk.slice())
+      this.#kept.push(duplicate(chunk))
       return
     }
     this.#packets.feed(chunk)
@@ -105,7 +105,7 @@ export class Requests {
   }
 
   keep(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#kept.push(bytes.slice())
+    if (bytes.length > 0) this.#kept.push(duplicate(bytes))
   }
 
   verdict(verdict: Verdict): void {
@@ -192,9 +192,12 @@ export class Requests {
 
   /** The chunk goes back to its owner meanwhile, so the command is decoded again from a copy. */
   #keepWaiting(wait: Waiting['for'], request: Request): void {
-    const payload = request.payload.slice()
+    const payload = duplicate(request.payload)
     const command = decodeCommand(payload, this.#session.agreed)
-    this.#setWaiting({ for: wait, request: { ...request, payload, command, bytes: request.bytes.slice() } })
+    this.#setWaiting({
+      for: wait,
+      request: { ...request, payload, command, bytes: duplicate(request.bytes) },
+    })
   }
 
   #understand(payload: Uint8Array, bytes: Uint8Array, sequence: number): Request {

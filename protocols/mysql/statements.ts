@@ -3,7 +3,7 @@
  * The target gives the numbers; -1 means the last one prepared, which may not have its number yet.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { ProtocolError, Writer } from '../bytes.ts'
+import { duplicate, ProtocolError, Writer } from '../bytes.ts'
 import type { Payload } from '../events.ts'
 import { describeBytes, type ParamType, type Value } from './values.ts'
 
@@ -89,7 +89,7 @@ export class Statements {
   keepText(text: Uint8Array): Payload | undefined {
     if (this.#textBytes + text.length > TEXT_BYTES_MAX) return undefined
     this.#textBytes += text.length
-    return { type: 'sql', body: text.slice(), repeats: true }
+    return { type: 'sql', body: duplicate(text), repeats: true }
   }
 
   /** Sent to the target, which has not answered. */
