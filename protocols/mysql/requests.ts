@@ -216,8 +216,9 @@ export class Requests {
   }
 
   /** What is refused without asking anybody. */
-  #objection({ command, thread }: Request): Reason | undefined {
+  #objection({ command, concerns, thread }: Request): Reason | undefined {
     if (thread === 'nobody') return REASONS.kill
+    if (concerns.files.length > 0 && !this.#session.options.localFiles) return REASONS.localFile
     if (command.type === 'query' && command.text.length > this.#bytesMax) {
       return REASONS.oversized(command.text.length, this.#bytesMax)
     }
