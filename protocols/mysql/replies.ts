@@ -191,6 +191,7 @@ export class Replies {
   /** What the target's OK makes true. */
   #become({ effect }: Expectation): void {
     if (effect?.type === 'database') this.#session.database = effect.name
+    if (effect?.type === 'utf8') this.#session.utf8 = true
     if (effect?.type === 'renewed') this.#session.renew(this.#session.options.login.charset)
   }
 

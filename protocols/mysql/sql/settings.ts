@@ -66,7 +66,7 @@ export function settingName({ kind, key, text }: Token): string {
 }
 
 /** `@@session.sql_mode` is SQL_MODE; `@sql_mode` is a person's own variable and nothing here. */
-export function variableName(text: string): string {
+function variableName(text: string): string {
   return text.startsWith('@@') ? (text.split('.').at(-1) ?? '').replace(/^@@/, '').trim().toUpperCase() : ''
 }
 
