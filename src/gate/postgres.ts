@@ -194,7 +194,7 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     })
     const ready = await talker.run(conversation, {
       upgrade: upgradeTo(gate, grant.targetName, target),
-      answer: ({ password, salt, iterations }) => postgres.saltPassword(password, salt, iterations),
+      answer: ({ salt, iterations }) => gate.salted.of(credential, salt, iterations),
       signal,
     })
     if (ready.type === 'ready') return { type: 'reached', ready, target: talker, intake, tls }
