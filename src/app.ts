@@ -9,6 +9,7 @@ import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
+import { readHosts } from './access/hosts.ts'
 import { LiveConnections } from './access/live.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -22,7 +23,7 @@ import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, startRecorder } from './recording.ts'
+import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -164,6 +165,7 @@ export class App {
         'the name and the data_dir of a running gateway cannot change: restart it',
       )
     }
+    requireJournal(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
@@ -328,6 +330,7 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
+    hosts: await readHosts(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
   }
 }

@@ -8,11 +8,11 @@ import type { Gate } from './gate/gate.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
 import { serveMysql } from './gate/mysql.ts'
 import { servePostgres } from './gate/postgres.ts'
+import { serveSsh } from './gate/ssh.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Log } from './system/log.ts'
-import { OperatorError } from './system/operator-error.ts'
 
 type AdmittingListener = Exclude<ListenerConfig, { type: 'metrics' }>
 
@@ -104,7 +104,7 @@ export class Doors {
 
   #admit(name: string, config: AdmittingListener): Promise<Listener> {
     const { log, room } = this.#parts
-    const serve = this.#serverOf(config)
+    const serve = this.#serverOf(name, config)
     const waiting = room?.take(name, serve)
     if (waiting !== undefined) return Promise.resolve(waiting)
     const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
@@ -116,7 +116,7 @@ export class Doors {
     return Listener.open(options, { onConnection: serve, onFault })
   }
 
-  #serverOf(config: AdmittingListener): (accepted: Accepted) => Promise<void> {
+  #serverOf(name: string, config: AdmittingListener): (accepted: Accepted) => Promise<void> {
     const { gate } = this.#parts
     switch (config.type) {
       case 'postgres':
@@ -124,7 +124,7 @@ export class Doors {
       case 'mysql':
         return (accepted) => serveMysql(gate, config, accepted)
       case 'ssh':
-        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
+        return (accepted) => serveSsh(gate, name, config, accepted)
     }
   }
 

@@ -18,6 +18,8 @@ export interface Who {
   readonly method?: string
   /** The token that was used, by its id. */
   readonly token?: string
+  /** The SSH key that was used, by its fingerprint. */
+  readonly key?: string
   /** The roles in force when the session was opened. */
   readonly roles?: readonly string[]
   /** What the client says of itself: program, version, connection attributes. Claims, nothing more. */
