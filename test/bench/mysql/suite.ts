@@ -14,21 +14,12 @@ import { takeTurns, tell } from '../postgres/rounds.ts'
 import { answering, forgetPeak, memoryOf } from '../postgres/systems.ts'
 import { threadTimes } from '../threads.ts'
 import { installGateway } from './installation.ts'
-import { prepareTable, runSysbench } from './sysbench.ts'
+import { prepareTable, runSysbench, type System } from './sysbench.ts'
 
 const PACKAGES = ['haproxy', 'mariadb-server', 'openssl', 'sysbench']
 const DRAIN = new URL('./drain.ts', import.meta.url)
 const CLIENTS = [1, 8, 32]
 const ROW_BYTES = 1000
-
-export interface System {
-  readonly name: string
-  readonly port: number
-  readonly user: string
-  readonly password: string
-  /** The process between client and server, if there is one. */
-  readonly pid?: number
-}
 
 export async function runMysql(options: SuiteOptions): Promise<void> {
   ensureDebianPackages(PACKAGES)

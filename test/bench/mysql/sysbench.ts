@@ -2,10 +2,18 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { Round } from '../figures.ts'
-import type { System } from './suite.ts'
 
 const run = promisify(execFile)
 const ROWS = 100_000
+
+export interface System {
+  readonly name: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  /** The process between client and server, if there is one. */
+  readonly pid?: number
+}
 
 export interface Load {
   readonly protocol: 'text' | 'prepared'
