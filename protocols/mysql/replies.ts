@@ -193,6 +193,7 @@ export class Replies {
     if (effect?.type === 'set') {
       this.#session.database = effect.database ?? this.#session.database
       if (effect.charset !== undefined) this.#session.learnCharset(effect.charset)
+      if (effect.utf8) this.#session.utf8 = true
     }
     if (effect?.type === 'renewed') this.#session.renew(this.#session.options.login.charset)
   }

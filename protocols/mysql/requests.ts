@@ -207,7 +207,7 @@ export class Requests {
   #understand(payload: Uint8Array, bytes: Uint8Array, sequence: number): Request {
     const command = decodeCommand(payload, this.#session.agreed)
     const texts = command.type === 'query' || command.type === 'prepare'
-    const concerns = texts ? concernsOf(command.text, this.#session.dependable) : NO_CONCERNS
+    const concerns = texts ? concernsOf(command.text, this.#session.readsAlike(command.text)) : NO_CONCERNS
     return { command, payload, bytes, sequence, concerns, thread: this.#threadOf(command, concerns) }
   }
 
@@ -261,7 +261,7 @@ export class Requests {
       text: text ?? new Uint8Array(0),
       database: this.#session.database ?? '',
       // A statement that is not known has no text, and counts as one that cannot be read.
-      dependable: text !== undefined && this.#session.dependable,
+      dependable: text !== undefined && this.#session.readsAlike(text),
     }
   }
 

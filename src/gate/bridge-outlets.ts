@@ -20,7 +20,8 @@ export interface OutletEvents {
   readonly onFailure: () => void
 }
 
-type HostItem = HostCommand | { readonly type: 'end' }
+type Credit = Extract<SshStep, { type: 'credit' }>
+type HostItem = HostCommand | Credit | { readonly type: 'end' }
 
 export class HostOutlet {
   readonly #fences: Fences<HostItem>
@@ -53,6 +54,7 @@ export class HostOutlet {
     this.#fences.fence(mark, reach)
   }
 
+  /** Credit too: it must not come ahead of the command that makes its channel. */
   send(item: HostItem): void {
     if (this.#fences.isEmpty) {
       this.#now(item)
@@ -62,10 +64,6 @@ export class HostOutlet {
     this.#fences.push(item)
   }
 
-  credit(channel: number, bytes: number): void {
-    this.#host?.credit(channel, bytes)
-  }
-
   abandon(): void {
     this.#fences.abandon()
     this.#host?.end()
@@ -73,11 +71,11 @@ export class HostOutlet {
 
   #now(item: HostItem): void {
     if (item.type === 'end') this.#host?.end()
+    else if (item.type === 'credit') this.#host?.credit(item.channel, item.bytes)
     else this.#host?.command(item)
   }
 }
 
-type Credit = Extract<SshStep, { type: 'credit' }>
 type PersonItem = Extract<SshStep, { type: 'send' }> | Credit | { readonly type: 'close' }
 
 /** Bytes, credit for the host and the end are one queue. */
@@ -135,7 +133,7 @@ export class PersonOutlet {
   /** Gives the credit that waited, if there is room now. */
   room(): void {
     if (!this.#isTight) {
-      for (const { channel, bytes } of this.#credits.splice(0)) this.#host.credit(channel, bytes)
+      for (const credit of this.#credits.splice(0)) this.#host.send(credit)
     }
     this.#events.onRoom()
   }
@@ -165,6 +163,6 @@ export class PersonOutlet {
     if (item.type === 'send') this.#socket.write(item.bytes)
     else if (item.type === 'close') this.#socket.end()
     else if (this.#isTight) this.#credits.push(item)
-    else this.#host.credit(item.channel, item.bytes)
+    else this.#host.send(item)
   }
 }
