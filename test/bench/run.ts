@@ -2,6 +2,7 @@
 import { cpus, release, totalmem } from 'node:os'
 import { runBook, type SuiteOptions } from './book/suite.ts'
 import { asLine, type Figure } from './figures.ts'
+import { runMysql } from './mysql/suite.ts'
 import { POSTGRES_SUITES } from './postgres/suite.ts'
 import { runSsh } from './ssh/suite.ts'
 
@@ -9,6 +10,7 @@ const SUITES: ReadonlyMap<string, (options: SuiteOptions) => Promise<void>> = ne
   ['book', runBook],
   ...POSTGRES_SUITES,
   ['ssh', runSsh],
+  ['mysql', runMysql],
 ])
 
 /** `postgres` is all of `postgres.statements`, `postgres.bulk` and so on. */
