@@ -1,4 +1,5 @@
 /** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
+import { duplicate } from '../bytes.ts'
 import type { Outcome, Payload } from '../events.ts'
 import type { Statement as JudgedStatement, Verdict } from '../relay.ts'
 import type { TransactionStatus } from './backend.ts'
@@ -7,7 +8,7 @@ import { Flow } from './flow.ts'
 import { Names } from './names.ts'
 import { json, Ledger, type Operation, type Result } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
-import { changedBy, type Portal, type Statement, settleChanges } from './statements.ts'
+import { changedBy, type Portal, type Reading, type Statement, settleChanges } from './statements.ts'
 
 export interface RelayOptions {
   /** Names the records that refusals quote: `<session>.<operation>`. */
@@ -95,7 +96,7 @@ export class Session {
   }
 
   /** How the server reads texts, for `dependable`. */
-  get reading(): { plainStrings: boolean; asciiSafe: boolean; settled: boolean } {
+  get reading(): Reading {
     return {
       plainStrings: this.#plainStrings,
       asciiSafe: !ASCII_UNSAFE.test(this.encoding),
@@ -138,7 +139,7 @@ export class Session {
       if (this.#textBytes + sql.length > TEXTS_BYTES_MAX) return undefined
     }
     this.#textBytes += sql.length
-    return { type: 'sql', body: sql.slice(), repeats: true }
+    return { type: 'sql', body: duplicate(sql), repeats: true }
   }
 
   /** Whether the server is reading COPY data now, as far as we can know. */
