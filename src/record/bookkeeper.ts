@@ -124,6 +124,9 @@ export class Bookkeeper {
       case 'retention-point':
         answer({ below: retentionPoint(this.#book.db, request.below, this.#store.head.size) })
         break
+      case 'unknown-sessions':
+        answer({ unknown: request.sids.find((sid) => !this.#isKnown(sid)) })
+        break
       case 'deleted':
         this.#forDeleted.push(id)
         break
@@ -151,6 +154,11 @@ export class Bookkeeper {
         this.#stopping = id
         break
     }
+  }
+
+  #isKnown(sid: string): boolean {
+    if (this.#keys.find(sid) !== undefined) return true
+    return this.#book.db.prepare('SELECT 1 FROM payload WHERE sid = ? LIMIT 1').get(sid) !== undefined
   }
 
   /** Behind all that the journal still gave. */
