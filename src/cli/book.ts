@@ -96,7 +96,7 @@ export async function bookRotateKey(options: BookOptions, io: Io): Promise<numbe
 }
 
 /** The act by the gateway, or on the book alone. */
-async function either<Answer>(
+export async function either<Answer>(
   options: BookOptions,
   command: string,
   sent: unknown,
@@ -117,10 +117,10 @@ async function either<Answer>(
   return withBook({ loaded, env: process.env, release: RELEASE, acceptJournalLoss: false }, alone)
 }
 
-function given({ reason }: BookOptions): { reason?: string } {
+export function given({ reason }: BookOptions): { reason?: string } {
   return reason === undefined ? {} : { reason }
 }
 
-function actOf(options: BookOptions): { sub: string; reason?: string } {
+export function actOf(options: BookOptions): { sub: string; reason?: string } {
   return { sub: LOCAL_SUBJECT, ...given(options) }
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { LOCAL_SUBJECT } from '../access/events.ts'
 import type { LiveConnection } from '../access/live.ts'
 import type { Gate } from '../gate/gate.ts'
-import { erase, retain, rotateSigningKey } from '../record/administration.ts'
+import { erase, retain, reveal, rotateSigningKey } from '../record/administration.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import type { Command } from './server.ts'
 
@@ -79,6 +79,12 @@ export function controlCommands({ gate, reload, handOver }: CommandParts): Reado
       'book.retain',
       takes(z.strictObject({ below: z.int().min(1), reason }), (given, sub) =>
         retain(recorder, given.below, act(sub, given.reason)),
+      ),
+    ],
+    [
+      'book.reveal',
+      takes(z.strictObject({ session: sid, reason }), (given, sub) =>
+        reveal(recorder, given.session, act(sub, given.reason)),
       ),
     ],
     [

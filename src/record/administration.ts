@@ -56,6 +56,15 @@ export async function retain(
   return { ...(await carryOut(recorder, mark)), below }
 }
 
+/** A session's data key is about to be handed out. Resolves when the book says so. */
+export function reveal(recorder: Recorder, sid: string, act: Act): Promise<{ size: number }> {
+  const mark = recorder.gateway.append(
+    { kind: 'audit.read', act: 'reveal', sub: act.sub, about: sid },
+    note(act),
+  )
+  return recorder.committed(mark)
+}
+
 /** A new signing key, from the next record on. */
 export async function rotateSigningKey(recorder: Recorder, act: Act): Promise<string> {
   const { vkey } = await recorder.thread.ask({ type: 'rotate-signing-key' })
