@@ -7,6 +7,7 @@ import type { SuiteOptions } from '../book/suite.ts'
 import { measureBulk } from './bulk.ts'
 import { measureConnections } from './connections.ts'
 import type { Place } from './rounds.ts'
+import { measureSessions } from './sessions.ts'
 import { measureStatements } from './statements.ts'
 import { openBench, PACKAGES } from './systems.ts'
 
@@ -14,6 +15,7 @@ const PARTS: ReadonlyMap<string, (place: Place) => Promise<void>> = new Map([
   ['statements', measureStatements],
   ['bulk', measureBulk],
   ['connections', measureConnections],
+  ['sessions', measureSessions],
 ])
 
 export const POSTGRES_SUITES: readonly (readonly [string, (options: SuiteOptions) => Promise<void>])[] = [
