@@ -115,6 +115,10 @@ export class Queue {
     return this.#items[this.#first]
   }
 
+  get last(): Expectation | undefined {
+    return this.#first === this.#items.length ? undefined : this.#items[this.#items.length - 1]
+  }
+
   /** The one behind the head. */
   get next(): Expectation | undefined {
     return this.#items[this.#first + 1]

@@ -2,8 +2,13 @@ import { spawnSync } from 'node:child_process'
 
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
 const PACKAGES: readonly string[] = [
+  'default-jdk-headless',
   'dropbear-bin',
   'git',
+  'libdbd-mariadb-perl',
+  'libdbd-pg-perl',
+  'libmariadb-java',
+  'libpostgresql-jdbc-java',
   'mariadb-client',
   'mariadb-server',
   'openssh-client',
@@ -12,8 +17,12 @@ const PACKAGES: readonly string[] = [
   'postgresql',
   'postgresql-client',
   'putty-tools',
+  'python3-asyncpg',
   'python3-asyncssh',
   'python3-paramiko',
+  'python3-psycopg',
+  'python3-psycopg2',
+  'python3-pymysql',
   'rsync',
   'strace',
 ]
