@@ -48,7 +48,7 @@ export class Outlet {
 
   /** Whether bytes that were sent lie here still, or with the system: their memory must stay as it is. */
   get retains(): boolean {
-    return this.#items.length > 0 || this.#socket.writableLength > 0
+    return !this.#fences.isEmpty || this.#socket.writableLength > 0
   }
 
   get isEmpty(): boolean {

@@ -8,6 +8,7 @@ import { measureBulk } from './bulk.ts'
 import { measureConnections } from './connections.ts'
 import type { Place } from './rounds.ts'
 import { measureSessions } from './sessions.ts'
+import { measureSize } from './size.ts'
 import { measureStatements } from './statements.ts'
 import { openBench, PACKAGES } from './systems.ts'
 
@@ -16,6 +17,7 @@ const PARTS: ReadonlyMap<string, (place: Place) => Promise<void>> = new Map([
   ['bulk', measureBulk],
   ['connections', measureConnections],
   ['sessions', measureSessions],
+  ['size', measureSize],
 ])
 
 export const POSTGRES_SUITES: readonly (readonly [string, (options: SuiteOptions) => Promise<void>])[] = [
