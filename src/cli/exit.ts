@@ -2,12 +2,12 @@
 import { CommanderError } from 'commander'
 import { NoGatewayError } from '../control/client.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
+import type { Io } from './io.ts'
 
 /** Says what went wrong, in words where it is the operator's to mend, with its stack where it is ours. */
-export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): number {
+export function exitCodeOf(error: unknown, stderr: Io['stderr']): number {
   if (error instanceof CommanderError) {
     // commander has said what it had to say; help and version are no errors.
-    if (error.code === 'commander.invalidArgument') stderr.write(`error: ${error.message}\n`)
     return error.exitCode === 0 ? 0 : 2
   }
   if (error instanceof OperatorError) {
