@@ -36,6 +36,10 @@ const RULES: Record<string, Rule> = {
     ours: ['src/config/', 'src/system/', 'protocols/statement-facts.ts'],
     outside: ['better-sqlite3', 'node:crypto', 'node:fs', 'node:fs/promises'],
   },
+  'src/access/hosts.ts': {
+    ours: ['src/config/', 'src/system/', 'protocols/ssh/index.ts'],
+    outside: ['node:crypto', 'node:fs/promises'],
+  },
   'src/record/': {
     ours: ['src/book/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
     outside: ['node:crypto', 'node:fs', 'node:worker_threads'],
@@ -58,7 +62,13 @@ const RULES: Record<string, Rule> = {
     outside: 'any node',
   },
   'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
-  'src/recording.ts': { ours: ['src/'], outside: [] },
+  'src/recording.ts': { ours: ['src/'], outside: ['node:fs'] },
+  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
+  'src/take-over.ts': {
+    ours: ['src/config/', 'src/control/', 'src/gate/', 'src/recording.ts', 'src/system/'],
+    outside: [],
+  },
   'src/cli/': {
     ours: [
       'src/app.ts',
@@ -75,6 +85,15 @@ const RULES: Record<string, Rule> = {
     ],
     outside: 'any node',
   },
+  'src/cli/doctor-ssh.ts': {
+    ours: ['protocols/ssh/index.ts', 'src/access/hosts.ts', 'src/config/', 'src/system/'],
+    outside: ['node:net'],
+  },
+  'src/cli/pin.ts': {
+    ours: ['protocols/ssh/index.ts', 'src/config/', 'src/system/'],
+    outside: ['node:fs/promises', 'node:net', 'node:readline/promises'],
+  },
+  'src/cli/demo-host.ts': { ours: ['src/system/'], outside: 'any node' },
   'src/main.ts': { ours: ['src/cli/', 'src/require-node.mjs'], outside: 'any node' },
 }
 
@@ -82,6 +101,7 @@ const RULES: Record<string, Rule> = {
 const PACKAGES: Record<string, readonly string[]> = {
   'src/system/': ['pino'],
   'src/cli/': ['commander', 'pg', 'mysql2/promise'],
+  'src/cli/demo-host.ts': ['@lydell/node-pty', 'ssh2'],
 }
 
 const IMPORT = /^\s*(?:import|export)\b[^'"]*?from\s*'([^']+)'|^\s*import\s*'([^']+)'/gm

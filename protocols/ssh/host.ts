@@ -32,6 +32,9 @@ export class HostError extends Error {
   }
 }
 
+/** What leads to a host: a socket, or a stream through another host. */
+export type Wire = Duplex
+
 const KEEPALIVE_COUNT_MAX = 3
 
 /** A connection that the host has announced and nobody has taken yet. */
@@ -85,6 +88,16 @@ export class HostConnection {
   /** The host may send so much more on a channel. */
   credit(channel: number, bytes: number): void {
     this.#channels.get(channel)?.credit(bytes)
+  }
+
+  /** A connection from this host to a further one, whose bytes nobody here looks at. */
+  streamTo({ host, port }: { readonly host: string; readonly port: number }): Promise<Duplex> {
+    return new Promise((resolve, reject) => {
+      this.#client.forwardOut('127.0.0.1', 0, host, port, (error, stream) => {
+        if (error) reject(new HostError('unreachable', error.message, { cause: error }))
+        else resolve(stream)
+      })
+    })
   }
 
   end(): void {

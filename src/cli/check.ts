@@ -5,7 +5,8 @@ import { type Change, compareConfigs, describeChange, type Json } from '../confi
 import { type Fault, formatFault } from '../config/faults.ts'
 import { readConfig } from '../config/read.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { EXIT, type Io, printJson, printLines, withFailures } from './io.ts'
+import { withFailures } from './exit.ts'
+import { EXIT, type Io, printJson, printLines } from './io.ts'
 
 export interface CheckOptions {
   readonly file: string

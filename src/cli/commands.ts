@@ -14,6 +14,7 @@ import { exportBook } from './export.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
 import { init } from './init.ts'
 import type { Io } from './io.ts'
+import { pin } from './pin.ts'
 import { proof } from './proof.ts'
 import { RELEASE } from './release.ts'
 import { serve } from './serve.ts'
@@ -51,6 +52,8 @@ export function program(io: Io, run: Run): Command {
       'go on although recorded entries were damaged; the gap is recorded',
       false,
     )
+    .option('--take-over', 'take the place of the gateway that runs on the same data', false)
+    .option('--token-file <file>', 'with --take-over: a personal token, where that gateway demands one')
     .action((options) => run(serve({ ...options, graceMs: options.grace }, io)))
   root
     .command('connect')
@@ -71,6 +74,13 @@ export function program(io: Io, run: Run): Command {
     .action((target: string | undefined, options) =>
       run(doctor(target === undefined ? options : { ...options, target }, io)),
     )
+  root
+    .command('pin')
+    .description("show an SSH target's host key, and write it into its known_hosts when you say so")
+    .argument('<target>')
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('--expect <fingerprint>', 'pin this key and no other, without being asked')
+    .action((target: string, options) => run(pin({ ...options, target }, io)))
   addConfiguration(root, io, run)
   addTokens(root, io, run)
   addAccess(root, io, run)

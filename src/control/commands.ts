@@ -10,6 +10,8 @@ import type { Command } from './server.ts'
 export interface CommandParts {
   readonly gate: Gate
   readonly reload: () => Promise<readonly string[]>
+  /** Another process takes this gateway's place; says how long this one takes to end. */
+  readonly handOver: () => { readonly graceMs: number }
 }
 
 /** A live session as commands show it. Times are milliseconds since 1970. */
@@ -38,7 +40,7 @@ const scope = z.union([
   z.strictObject({ below: z.int().min(1) }),
 ])
 
-export function controlCommands({ gate, reload }: CommandParts): ReadonlyMap<string, Command> {
+export function controlCommands({ gate, reload, handOver }: CommandParts): ReadonlyMap<string, Command> {
   const { recorder, live } = gate.parts
   return new Map<string, Command>([
     ['sessions.list', takes(z.strictObject({}), () => live.list().map(sessionRow))],
@@ -58,6 +60,14 @@ export function controlCommands({ gate, reload }: CommandParts): ReadonlyMap<str
       }),
     ],
     ['reload', takes(z.strictObject({}), () => reload())],
+    [
+      'gateway.hand-over',
+      takes(z.strictObject({}), (_, sub) => {
+        const ending = handOver()
+        gate.note({ type: 'admin', act: 'gateway.hand-over', sub, outcome: 'ok' })
+        return ending
+      }),
+    ],
     ['book.status', takes(z.strictObject({}), () => recorder.status())],
     [
       'book.erase',

@@ -5,8 +5,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import type { Members } from '../book/format.ts'
+import type { Schedule } from '../system/clock.ts'
 import { isDiskFull, removeFileLater, writeFileLater } from '../system/durable.ts'
-import type { Schedule } from '../system/schedule.ts'
 
 export const WRITE_EVERY_MS = 1000
 /** Operations of further targets are counted together, under no name. */
@@ -35,23 +35,38 @@ export interface GapParts {
 export class Gaps {
   readonly #parts: GapParts
   readonly #ops = new Map<string, number>()
+  /** Operations whose begin stands in the journal's open batch: with it they are lost. */
+  #open: { readonly batch: number; readonly since: number; readonly targets: string[] } | undefined
   #from: number | undefined
   #writing: Promise<void> | undefined
-  #next: (() => void) | undefined
+  #next: Disposable | undefined
   #failure: unknown
 
   constructor(parts: GapParts) {
     this.#parts = parts
   }
 
-  /** The store has failed: from now on operations may pass unrecorded. */
-  begin(): void {
-    this.#from ??= this.#parts.now()
+  /** An operation at `target` was appended to this batch. Batches before it are written by now. */
+  appended(target: string, batch: number): void {
+    if (this.#open?.batch !== batch) this.#open = { batch, since: this.#parts.now(), targets: [] }
+    this.#open.targets.push(target)
+  }
+
+  /** The store has failed, and the kernel has the batches up to `written`: from now on operations may pass unrecorded. */
+  begin(written: number): void {
+    const lost = this.#open
+    this.#open = undefined
+    if (lost === undefined || lost.batch <= written) {
+      this.#from ??= this.#parts.now()
+      return
+    }
+    this.#from = Math.min(this.#from ?? lost.since, lost.since)
+    for (const target of lost.targets) this.count(target)
   }
 
   /** An operation at `target` passes unrecorded. The first one has the gap written at once. */
   count(target: string): void {
-    this.begin()
+    this.#from ??= this.#parts.now()
     const name = this.#ops.has(target) || this.#ops.size < TARGETS_MAX ? target : ''
     this.#ops.set(name, (this.#ops.get(name) ?? 0) + 1)
     if (this.#writing === undefined && this.#next === undefined) this.#write(false)
@@ -73,7 +88,7 @@ export class Gaps {
   async end(): Promise<void> {
     if (this.#ops.size === 0) return
     await this.#writing
-    this.#next?.()
+    this.#next?.[Symbol.dispose]()
     this.#next = undefined
     this.#write(true)
     await this.#writing

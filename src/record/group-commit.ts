@@ -4,7 +4,7 @@
  * follows by itself: whoever arrives while a sync runs is covered by the next.
  */
 import { type Carried, type JournalDisk, JournalError, type JournalRing } from '../book/journal.ts'
-import type { Schedule } from '../system/schedule.ts'
+import type { Schedule } from '../system/clock.ts'
 
 /** An appended entry's batch. Batches are written and synced in order, so the number tells how far it has got. */
 export type Mark = number
@@ -13,6 +13,8 @@ export type Reach = 'written' | 'durable'
 
 /** What nobody waits for is durable after this at the latest, a sync included. */
 export const DURABLE_WITHIN_MS = 150
+/** A sync that has not returned by then counts as failed: a disk that hangs tells no error. */
+export const SYNC_MS_MAX = 30_000
 /** Above this the reading of new requests pauses until the book has caught up. */
 export const BACKLOG_HIGH = 4 << 20
 export const BACKLOG_LOW = 1 << 20
@@ -41,7 +43,7 @@ export class GroupCommit {
   #covered: Mark
   #syncing = false
   /** Runs while something is written that no sync covers. */
-  #late: (() => void) | undefined
+  #late: Disposable | undefined
   #overdue = false
   #failure: Error | undefined
 
@@ -68,6 +70,11 @@ export class GroupCommit {
   /** Whether what is appended goes nowhere, and everybody is told that it has. */
   get isLeftOpen(): boolean {
     return this.#goOn && this.#failure !== undefined
+  }
+
+  /** The last batch that the kernel has. */
+  get written(): Mark {
+    return this.#written
   }
 
   get backlog(): number {
@@ -173,13 +180,17 @@ export class GroupCommit {
     const isNeeded = this.#durable < this.#written || this.#forSync.length > 0
     if (this.#syncing || this.#failure !== undefined || !isNeeded) return
     this.#syncing = true
-    this.#late?.()
+    this.#late?.[Symbol.dispose]()
     this.#late = undefined
     this.#overdue = false
     const target = this.#written
     this.#covered = target
     const number = ++this.#syncs
+    const watch = this.#schedule.after(SYNC_MS_MAX, () => {
+      this.#fail('sync', `it has not returned for ${SYNC_MS_MAX / 1000} s`)
+    })
     this.#disk.sync((error) => {
+      watch[Symbol.dispose]()
       this.#syncing = false
       if (this.#failure !== undefined) return
       if (error !== null) {
@@ -202,7 +213,7 @@ export class GroupCommit {
   close(error: Error): void {
     if (this.#failure !== undefined) return
     this.#failure = error
-    this.#late?.()
+    this.#late?.[Symbol.dispose]()
     const waiting = [...this.#forWritten, ...this.#forDurable, ...this.#forSync]
     this.#forWritten = []
     this.#forDurable = []

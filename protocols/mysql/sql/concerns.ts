@@ -21,15 +21,21 @@ export interface Concerns {
   /** Names of local files to load, in Latin-1: each byte a character. */
   readonly files: readonly string[]
   readonly database: string | undefined
+  /** The character set that its texts are in from then on, where it is named as it stands. */
+  readonly charset: string | undefined
   /** Whether another reading of texts may hold behind it. */
   readonly reading: boolean
   /** What bytes above 0x7f are behind it: `utf8` once the target has done it, `other` perhaps at once. */
-  readonly charset: 'utf8' | 'other' | undefined
+  readonly encoding: 'utf8' | 'other' | undefined
 }
 
 export const NO_CONCERNS: Concerns = {
-  ...{ kill: undefined, files: [], database: undefined, reading: false },
+  kill: undefined,
+  files: [],
+  database: undefined,
   charset: undefined,
+  reading: false,
+  encoding: undefined,
 }
 const KILL = /\bkill\b/i
 const OTHERS =
@@ -45,13 +51,14 @@ export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
   // Where another server's reading could bring a KILL out of a literal, it counts as one.
   const sure = dependable && disputed === undefined
   const inner = statements.flatMap(prepared)
-  const sets = [...statements, ...inner].filter(({ [0]: first }) => first?.key === 'SET')
+  const sets = [...statements, ...inner].filter(isSet)
   return {
     kill: kills ? (sure ? killOf(statements) : 'unclear') : undefined,
     files: statements.flatMap(filesOf),
     database: statements.flatMap(databaseOf).at(-1),
+    charset: statements.filter(isSet).flatMap(charsetOf).at(-1),
     reading: sets.some(changesReading),
-    charset: sets.some(leavesUtf8)
+    encoding: sets.some(leavesUtf8)
       ? 'other'
       : inner.length === 0 && entersUtf8(statements)
         ? 'utf8'
@@ -119,6 +126,15 @@ function databaseOf(tokens: readonly Token[]): string[] {
   return name === undefined ? [] : [decodeLossy(encodeLatin(name.name))]
 }
 
+function isSet([first]: readonly Token[]): boolean {
+  return first?.key === 'SET'
+}
+
+/** What the client's texts are in from then on, where it is named as it stands. */
+function charsetOf(tokens: readonly Token[]): string[] {
+  return charsetsSet(tokens, ['CHARACTER_SET_CLIENT']).filter((name) => /^\w+$/.test(name))
+}
+
 /** Any SET of a character set or sql_mode, but for the few values that change nothing for a parser. */
 function changesReading(tokens: readonly Token[]): boolean {
   if (!touchesOf(tokens).includes('text-reading')) return false
@@ -143,18 +159,19 @@ function entersUtf8([tokens = [], ...others]: readonly Token[][]): boolean {
   )
 }
 
+const READING_VARIABLES = ['CHARACTER_SET_CLIENT', 'CHARACTER_SET_CONNECTION']
+
 /** The character sets that a SET names for what the client sends; empty where one is computed. */
-function charsetsSet(tokens: readonly Token[]): string[] {
+function charsetsSet(tokens: readonly Token[], variables: readonly string[] = READING_VARIABLES): string[] {
   const named = (at: number): string[] => {
     const value = tokens[at]
-    return [value === undefined ? '' : unquote(value)]
+    return [value === undefined ? '' : unquote(value).toLowerCase()]
   }
   return tokens.flatMap((token, i) => {
     const name = settingName(token)
     if (name === 'NAMES' || name === 'CHARSET') return named(i + 1)
     if (name === 'CHARACTER') return named(i + 2)
-    const isCharset = name === 'CHARACTER_SET_CLIENT' || name === 'CHARACTER_SET_CONNECTION'
-    return isCharset && assigns(tokens[i + 1]) ? named(i + 2) : []
+    return variables.includes(name) && assigns(tokens[i + 1]) ? named(i + 2) : []
   })
 }
 
