@@ -23,7 +23,7 @@ import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, startRecorder } from './recording.ts'
+import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -165,9 +165,12 @@ export class App {
         'the name and the data_dir of a running gateway cannot change: restart it',
       )
     }
+    requireJournal(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
+    // The last thing that can fail; what is in force changes only behind it.
+    const takeDoors = await this.#doors.relisten(loaded)
     const before = effectiveConfig(this.#gate.inForce.loaded.config)
     const after = effectiveConfig(loaded.config)
     const changes = compareConfigs(before, after).map(describeChange)
@@ -175,7 +178,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#doors.relisten(loaded)
+    takeDoors()
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }

@@ -5,8 +5,11 @@
  */
 import type { Database, Statement } from 'better-sqlite3'
 import { truncateLog } from './database.ts'
-import { decodeBundle, type Leaf, type Members, parseLeaf, type Scope } from './format.ts'
+import { type Entry, spelled } from './entry.ts'
+import type { BookFiles } from './files.ts'
+import { decodeBundle, type Leaf, parseLeaf, type Scope } from './format.ts'
 import type { KeyStore } from './keys.ts'
+import { blotOut } from './lost-journals.ts'
 
 /** What one slice removes at most, in rows and in bytes, and how many commits one slice looks at. */
 const ROWS_A_SLICE = 500
@@ -15,10 +18,11 @@ const BUNDLES_A_SLICE = 50
 
 type Order = { readonly erase: Scope } | { readonly retain: number }
 
-/** What a record orders to be deleted, as the text of its row; undefined for all other kinds. */
-export function deletionScope({ kind, scope, below }: Members): string | undefined {
-  if (kind === 'erase' && scope !== undefined) return JSON.stringify({ erase: scope } satisfies Order)
-  if (kind === 'retain' && below !== undefined) return JSON.stringify({ retain: below } satisfies Order)
+/** What a record orders to be deleted, an Order as the text of its row; undefined for all other kinds. */
+export function deletionScope(entry: Entry): string | undefined {
+  const { kind } = entry.grammar
+  if (kind === 'erase') return `{"erase":${spelled(entry, 'scope')}}`
+  if (kind === 'retain') return `{"retain":${spelled(entry, 'below')}}`
   return undefined
 }
 
@@ -35,12 +39,14 @@ export type ErasureState = 'busy' | 'waiting' | 'idle'
 
 export class Erasure {
   readonly #db: Database
+  readonly #files: BookFiles
   readonly #keys: KeyStore
   readonly #next: Statement
   readonly #bundles: Statement
   readonly #erase: Statement
   readonly #isErased: Statement
   readonly #select: Statement
+  readonly #data: Statement
   readonly #remove: Statement
   readonly #finish: Statement
   #work: { readonly seq: number; readonly steps: Iterator<void> } | undefined
@@ -51,8 +57,9 @@ export class Erasure {
   #scrubbed: number
 
   /** `scrubbed`: the newest order at a time when the journal held nothing but zeros. */
-  constructor(db: Database, keys: KeyStore, scrubbed: number) {
+  constructor(db: Database, files: BookFiles, keys: KeyStore, scrubbed: number) {
     this.#db = db
+    this.#files = files
     this.#keys = keys
     this.#scrubbed = scrubbed
     this.#next = db.prepare('SELECT seq, scope FROM deletion WHERE done = 0 AND seq > ? ORDER BY seq LIMIT 1')
@@ -64,6 +71,7 @@ export class Erasure {
     this.#select = db.prepare(
       'SELECT i, length(data) AS bytes FROM payload WHERE sid = ? AND i > ? ORDER BY i LIMIT ?',
     )
+    this.#data = db.prepare('SELECT data FROM payload WHERE sid = ? AND i = ?').pluck()
     this.#remove = db.prepare('DELETE FROM payload WHERE sid = ? AND i = ?')
     this.#finish = db.prepare('UPDATE deletion SET done = 1 WHERE done = 0 AND seq <= ?')
   }
@@ -115,6 +123,12 @@ export class Erasure {
       yield* this.#sessions(order.erase.sids, seq)
     } else {
       const { refs } = order.erase
+      // First: once the row is gone, nobody knows what to look for.
+      for (const [sid, i] of refs) {
+        const data = this.#data.get(sid, i) as Buffer | undefined
+        if (data !== undefined) blotOut(this.#files, data)
+        yield
+      }
       this.#atOnce(() => {
         for (const [sid, i] of refs) this.#markErased(sid, i, seq)
       })

@@ -9,8 +9,6 @@ import { type Source, SourceError } from './verify/source.ts'
 
 export interface ProofOptions {
   readonly payloads: boolean
-  /** 32 bytes; whoever hands them in has obtained the consent. */
-  readonly dataKey?: Uint8Array
 }
 
 /** Makes the proof of a record under the newest head. It judges nothing: checking the proof is the check. */
@@ -37,7 +35,6 @@ export function proveRecord(source: Source, index: number, options: ProofOptions
     ...(opening === undefined ? {} : { session: prove(opening.seq, opening.bytes, head) }),
     keys: keyChanges(source).map(({ seq, bytes: change, note }) => prove(seq, change, note)),
     ...(options.payloads ? { payloads: ciphertexts(source, leaf) } : {}),
-    ...(options.dataKey === undefined ? {} : { key: encodeBase64(options.dataKey) }),
   }
 }
 

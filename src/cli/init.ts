@@ -13,7 +13,8 @@ import { loadConfig } from '../config/load.ts'
 import { issueCertificate, makeAuthority, newCertificateKey, toPem } from '../system/certificate.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { EXIT, type Io, withFailures } from './io.ts'
+import { withFailures } from './exit.ts'
+import { EXIT, type Io } from './io.ts'
 
 export interface InitOptions {
   readonly folder: string

@@ -3,12 +3,11 @@
  * drained, sessions without a beginning lose their keys, `boot` is written, and what was left open is closed as
  * unknown. Nothing is encrypted for an earlier session: its key died with its process.
  */
-import { existsSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { BookError } from '../book/database.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
 import { type Leaf, type Members, parseLeaf } from '../book/format.ts'
 import {
-  BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
   type Batch,
   JOURNAL_BYTES_MAX,
@@ -16,12 +15,13 @@ import {
   judgeJournal,
 } from '../book/journal.ts'
 import type { KeyStore } from '../book/keys.ts'
+import { setJournalAside } from '../book/lost-journals.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { readLeaves } from '../book/reader.ts'
-import type { AppendOptions, NewRecord, Store } from '../book/store.ts'
+import { type AppendOptions, newRecord, type Store } from '../book/store.ts'
 import { overwrite, preallocate, removeFileDurably } from '../system/durable.ts'
 import { readGap, TARGETS_MAX } from './gap.ts'
-import { joinRecords, readRecords } from './join.ts'
+import { Gathering } from './join.ts'
 
 export interface Recovered {
   /** Highest number ever used in the journal: the next batch goes behind it. */
@@ -73,7 +73,8 @@ export function recover(book: OpenedBook, store: Store, keys: KeyStore, options:
   const lost: Members = { kind: 'gap', ts: now, from: Math.min(store.head.ts, now), to: now, why: 'journal' }
   // The order is the point: until the gap is in the book, the loss is there to be found; and what was cut, or
   // accepted as lost, comes back from no journal, for its numbers are below the mark that is committed with it.
-  if (loss !== undefined) setAside(book, row, now)
+  // The damaged file is kept as evidence; its successor goes on counting behind it.
+  if (loss !== undefined) setJournalAside(book.files, row.file, now)
   const gaps = [...(loss === undefined ? [] : [lost]), ...unrecorded(book, store, now)]
   append(store, [boot, ...gaps, ...dangling.members], {
     journal: { file: row.file, batch: judgement.highest },
@@ -119,33 +120,23 @@ function judge(book: OpenedBook, row: JournalRow): { judgement: Judgement; loss:
   return { judgement, loss: wrongSize ?? damage }
 }
 
-/** The damaged file is kept as evidence; its successor goes on counting behind it. */
-function setAside(book: OpenedBook, row: JournalRow, now: number): void {
-  const path = journalPath(book.files, row.file)
-  if (existsSync(path)) renameSync(path, `${path}.lost-${now}`)
-}
-
 function drainJudged(store: Store, file: number, batches: readonly Batch[]): number {
   let records = 0
-  let drafts: ReturnType<typeof readRecords> = []
-  let size = 0
-  let last = 0
+  let gathered = new Gathering()
   const commit = (): void => {
-    const joined = joinRecords(drafts)
-    store.append(joined, { journal: { file, batch: last } })
+    const { last } = gathered
+    if (last === undefined) return
+    const joined = gathered.records()
+    store.append(joined, { journal: { file, batch: last.number } })
     records += joined.length
-    drafts = []
-    size = 0
+    gathered = new Gathering()
   }
-  for (const { number, bytes } of batches) {
-    const entries = readRecords(bytes)
-    const isFull = drafts.length + entries.length > BATCH_ENTRIES_MAX || size + bytes.length > BATCH_BYTES_MAX
-    if (drafts.length > 0 && isFull) commit()
-    for (const entry of entries) drafts.push(entry)
-    size += bytes.length
-    last = number
+  for (const batch of batches) {
+    if (gathered.take(batch)) continue
+    commit()
+    gathered.take(batch)
   }
-  if (drafts.length > 0) commit()
+  commit()
   return records
 }
 
@@ -214,9 +205,7 @@ function closings(open: Map<string, OpenSession>, ts: number): { members: Member
 /** In as many commits as it takes; the first carries what `options` says. */
 function append(store: Store, members: readonly Members[], options: AppendOptions): void {
   for (let at = 0; at < members.length; at += BATCH_ENTRIES_MAX) {
-    const records = members
-      .slice(at, at + BATCH_ENTRIES_MAX)
-      .map((one): NewRecord => ({ members: one, payloads: [] }))
+    const records = members.slice(at, at + BATCH_ENTRIES_MAX).map((one) => newRecord(one))
     store.append(records, at === 0 ? options : {})
   }
 }

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { signCheckpoint } from '../../../src/book/checkpoint.ts'
 import { BookSource } from '../../../src/book/source.ts'
 import { exportTiles } from '../../../src/book/tiles.ts'
 import { FilesFolder } from '../../../src/cli/files-folder.ts'
@@ -99,6 +100,23 @@ describe('verify', () => {
     expect((await run({ data, key: join(data, 'book.vkey') })).out).not.toContain('this proves nothing')
   })
 
+  test('holds a gateway’s book against the head beside it, which is no evidence from outside', async () => {
+    const [older = [0, new Uint8Array()]] = [...sample.heads]
+    writeFileSync(join(data, 'head.note'), older[1])
+    const sound = await run({ data, key: vkey, requireEvidence: true })
+    expect(sound.exit).toBe(5)
+    expect(sound.out).toContain('outside      0 checkpoints')
+
+    const [signer] = sample.signers.slice(-1)
+    if (signer === undefined) throw new Error('the sample has keys')
+    const cut = { origin: ORIGIN, size: sample.size + 5, root: Buffer.alloc(32, 7) }
+    writeFileSync(join(data, 'head.note'), signCheckpoint([signer], cut))
+    const { exit, out } = await run({ data, key: vkey })
+    expect(exit).toBe(4)
+    expect(out).toContain(`the head in ${join(data, 'head.note')} is signed for ${sample.size + 5} records`)
+    expect((await run({ book, key: vkey })).exit, 'a copy is taken as it is').toBe(0)
+  })
+
   test('checks a live book without holding it, and a copy by SQLite as well', async () => {
     expect((await run({ data, key: vkey })).out).toContain('PRAGMA integrity_check')
     expect((await run({ book, key: vkey })).out).not.toContain('PRAGMA integrity_check')
@@ -171,6 +189,17 @@ describe('verify', () => {
     expect((await run({ book: folder, key: vkey })).exit).toBe(0)
     rmSync(join(folder, 'tile/entries/000'))
     expect((await run({ book: folder, key: vkey })).exit).toBe(4)
+  })
+
+  test('reads nothing that may never end, such as a pipe or a device', async () => {
+    const folder = join(data, 'export')
+    using source = BookSource.open(book)
+    exportTiles(source, new FilesFolder(folder), { payloads: true })
+    rmSync(join(folder, 'tile/entries/000'))
+    symlinkSync('/dev/null', join(folder, 'tile/entries/000'))
+    const { exit, out } = await run({ book: folder, key: vkey })
+    expect({ exit, out }).toMatchObject({ exit: 4, out: expect.stringContaining('entries/000 is no file') })
+    await expect(run({ book: '/dev/null', key: vkey })).rejects.toThrow('/dev/null is no file')
   })
 
   test('ends without a verdict where there is nothing to judge', async () => {
