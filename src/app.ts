@@ -3,44 +3,41 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { isDeepStrictEqual } from 'node:util'
-import { ProtocolError } from '../protocols/bytes.ts'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
-import { type Ending, LiveConnections } from './access/live.ts'
+import { readHosts } from './access/hosts.ts'
+import { LiveConnections } from './access/live.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
-import type { Listener as ListenerConfig } from './config/schema.ts'
 import { controlCommands } from './control/commands.ts'
 import { type Caller, ControlServer } from './control/server.ts'
+import { Doors, type ListeningAt } from './doors.ts'
+import { drain } from './draining.ts'
 import { Cancels } from './gate/cancels.ts'
-import { HangUpError } from './gate/converse.ts'
 import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
-import { type Accepted, Listener } from './gate/listen.ts'
-import { serveMysql } from './gate/mysql.ts'
-import { servePostgres } from './gate/postgres.ts'
 import { Threads } from './gate/threads.ts'
-import { figures } from './monitor/figures.ts'
-import { MonitorServer } from './monitor/server.ts'
+import type { WaitingRoom } from './gate/waiting-room.ts'
+import type { Library } from './read/library.ts'
+import { NoAnswer, type Question } from './read/questions.ts'
+import { labelsOf, localRights } from './read/rights.ts'
+import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, startRecorder } from './recording.ts'
+import { type RecordingEvents, readKekBytes, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
+import { type HandOver, type TakeOver, takeOver } from './take-over.ts'
 
 const SWEEP_MS = 1000
 const REMIND_MS = 60_000
 /** Hours and expiries of grants are looked at this often. */
 const RENEW_EVERY_SWEEPS = 10
-const DRAIN_LOOK_MS = 50
-/** From the end of a drain until connections that do not close are given up. */
-const END_MS_MAX = 6000
 
 export interface AppOptions {
   readonly loaded: LoadedConfig
@@ -52,23 +49,14 @@ export interface AppOptions {
   readonly acceptJournalLoss: boolean
   /** The book cannot be written any more; what runs has been told. */
   readonly onFailure: (error: Error) => void
+  /** Another process asks to take this gateway's place: whoever runs it ends it, and says how long that may take. */
+  readonly onHandOver?: () => HandOver
+  /** Take the place of the gateway that runs on the same data. */
+  readonly takeOver?: TakeOver | undefined
   /** The machine's, unless a test moves time. */
   readonly clock?: Clock
   /** A test breaks the journal's disk here. */
   readonly openJournal?: RecordingEvents['openJournal']
-}
-
-export interface ListeningAt {
-  readonly name: string
-  readonly type: ListenerConfig['type']
-  readonly host: string
-  readonly port: number
-}
-
-interface OpenListener {
-  readonly at: ListeningAt
-  readonly listener: Listener | MonitorServer
-  readonly config: ListenerConfig
 }
 
 export class App {
@@ -76,7 +64,8 @@ export class App {
   readonly #recorder: Recorder
   readonly #accounts: Accounts
   readonly #gate: Gate
-  readonly #listeners: OpenListener[] = []
+  readonly #doors: Doors
+  readonly #reading: Reading
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -85,11 +74,28 @@ export class App {
   #stopBy = Number.POSITIVE_INFINITY
   #stopped: Promise<void> | undefined
 
-  private constructor(options: AppOptions, recorder: Recorder, accounts: Accounts, gate: Gate) {
+  private constructor(
+    options: AppOptions,
+    {
+      recorder,
+      accounts,
+      gate,
+      room,
+      kek,
+    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom; kek: Uint8Array },
+  ) {
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
+    this.#doors = new Doors({ gate, room, log: options.log, release: options.release })
+    this.#reading = Reading.start({
+      directory: options.loaded.config.gateway.data_dir,
+      kek,
+      labels: () => labelsOf(gate.inForce.loaded.config),
+      note: async (event) => void (await recorder.committed(gate.note(event).mark)),
+      onFault: (error) => options.log.unexpected(error),
+    })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -101,14 +107,20 @@ export class App {
     const directory = await readDirectory(config, options.env)
     const accounts = undo.use(Accounts.open(join(config.gateway.data_dir, 'accounts.db'), { clock }))
     let app: App | undefined
-    const recorder = await startRecorder(options, {
-      onState: (state) => {
-        if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
-        else if (state === 'open') options.log.recordingResumed()
-      },
-      onFailure: (error) => app?.fail(error),
-      ...(openJournal === undefined ? {} : { openJournal }),
-    })
+    const taking =
+      options.takeOver === undefined
+        ? undefined
+        : undo.use(await takeOver({ ...options, clock }, options.takeOver))
+    const open = (): Promise<Recorder> =>
+      startRecorder(options, {
+        onState: (state) => {
+          if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
+          else if (state === 'open') options.log.recordingResumed()
+        },
+        onFailure: (error) => app?.fail(error),
+        ...(openJournal === undefined ? {} : { openJournal }),
+      })
+    const recorder = await (taking === undefined ? open() : taking.whenFree(open))
     undo.defer(() => recorder.stop())
     const authenticator = new Authenticator(directory, {
       accounts,
@@ -130,13 +142,20 @@ export class App {
       },
       inForce,
     )
-    app = new App(options, recorder, accounts, gate)
+    app = new App(options, {
+      recorder,
+      accounts,
+      gate,
+      kek: await readKekBytes(options),
+      ...(taking === undefined ? {} : { room: taking.room }),
+    })
     const built = app
+    undo.defer(() => built.#reading.stop())
     undo.defer(() => built.#closeDoors())
     const effective = canonicalText(effectiveConfig(config))
     gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
     app.#tellActs()
-    for (const [name, listener] of config.listeners) await app.#listen(name, listener)
+    for (const [name, listener] of config.listeners) await app.#doors.listen(name, listener)
     app.#control = await app.#openControl()
     app.#sweepLater()
     undo.move()
@@ -144,7 +163,12 @@ export class App {
   }
 
   get listening(): readonly ListeningAt[] {
-    return this.#listeners.map(({ at }) => at)
+    return this.#doors.at
+  }
+
+  /** What the book says, for whoever shows it; each question is a record before it is answered. */
+  get library(): Library {
+    return this.#reading.library
   }
 
   get vkey(): string {
@@ -171,7 +195,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#relisten(loaded)
+    await this.#doors.relisten(loaded)
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }
@@ -187,19 +211,15 @@ export class App {
   }
 
   async #end(): Promise<void> {
-    const { live, clock } = this.#gate.parts
-    this.#gate.drain()
-    for (const { listener } of this.#listeners) if (listener instanceof Listener) listener.close()
-    const ending: Ending = { why: 'stop', message: 'the gateway stops' }
-    while (live.size > 0 && clock.steady() < this.#stopBy && this.#recorder.failure === undefined) {
-      for (const connection of live.list()) if (connection.isIdle()) connection.end(ending)
-      await sleep(clock, DRAIN_LOOK_MS)
-    }
-    for (const connection of live.list()) connection.end(ending)
-    const cut = clock.steady() + END_MS_MAX
-    while (live.size > 0 && clock.steady() < cut) await sleep(clock, DRAIN_LOOK_MS)
+    await drain({
+      gate: this.#gate,
+      refuse: () => this.#doors.refuse(),
+      connections: () => this.#doors.connections.reduce((sum, { count }) => sum + count, 0),
+      stopBy: () => this.#stopBy,
+    })
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
+    await this.#reading.stop()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
   }
@@ -257,76 +277,39 @@ export class App {
     )
   }
 
-  async #listen(name: string, config: ListenerConfig): Promise<void> {
-    const opened = config.type === 'metrics' ? await this.#monitor(config) : await this.#admit(name, config)
-    const at = { name, type: config.type, host: config.address.host, port: opened.port }
-    this.#listeners.push({ at, listener: opened, config })
-    this.#options.log.listening({ listener: name, address: `${at.host}:${at.port}` })
-  }
-
-  #monitor({ address }: ListenerConfig): Promise<MonitorServer> {
-    const { release, log } = this.#options
-    return MonitorServer.open(address, {
-      notReady: () => this.#notReady(),
-      metrics: () => figures({ gate: this.#gate, release, connections: () => this.#connections() }),
-      onFault: (error) => log.unexpected(error),
-    })
-  }
-
-  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> {
-    const serve = this.#serverOf(config)
-    const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
-    const onFault = (error: unknown): void => {
-      const isPeers = error instanceof ProtocolError || error instanceof HangUpError
-      if (isPeers) this.#options.log.connectionFailed({ listener: name, error })
-      else this.#options.log.unexpected(error)
-    }
-    return Listener.open(options, { onConnection: serve, onFault })
-  }
-
-  #serverOf(config: Exclude<ListenerConfig, { type: 'metrics' }>): (accepted: Accepted) => Promise<void> {
-    switch (config.type) {
-      case 'postgres':
-        return (accepted) => servePostgres(this.#gate, config, accepted)
-      case 'mysql':
-        return (accepted) => serveMysql(this.#gate, config, accepted)
-      case 'ssh':
-        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
-    }
-  }
-
-  #connections(): { listener: string; count: number }[] {
-    return this.#listeners.flatMap(({ at, listener }) =>
-      listener instanceof Listener ? [{ listener: at.name, count: listener.connections }] : [],
-    )
-  }
-
-  #notReady(): string | undefined {
-    if (this.#gate.draining) return 'draining'
-    const { state } = this.#recorder
-    return state === 'open' || state === 'low' ? undefined : `the book is ${state}`
-  }
-
-  /** Listeners that are gone or changed close; their connections go on. */
-  async #relisten({ config }: LoadedConfig): Promise<void> {
-    for (const entry of [...this.#listeners]) {
-      if (isDeepStrictEqual(config.listeners.get(entry.at.name), entry.config)) continue
-      entry.listener.close()
-      this.#listeners.splice(this.#listeners.indexOf(entry), 1)
-    }
-    const open = new Set(this.#listeners.map(({ at }) => at.name))
-    for (const [name, listener] of config.listeners) if (!open.has(name)) await this.#listen(name, listener)
-  }
-
   #openControl(): Promise<ControlServer> {
     const { control } = this.#gate.inForce.loaded.config.gateway
     return ControlServer.open({
       socket: control.socket,
       requireToken: control.require_token,
-      commands: controlCommands({ gate: this.#gate, reload: () => this.#reloadFile() }),
+      commands: controlCommands({
+        gate: this.#gate,
+        reload: () => this.#reloadFile(),
+        handOver: () => this.#handOver(),
+        read: (question, sub, why) => this.#read(question, sub, why),
+      }),
       identify: async (secret) => this.#identify(secret),
       onFault: (error) => this.#options.log.unexpected(error),
     })
+  }
+
+  /** Whoever reaches the control socket is an administrator, whatever name the book has for them. */
+  async #read(question: unknown, sub: string, reason: string | undefined): Promise<unknown> {
+    const rights = localRights(this.#gate.inForce.loaded.config)
+    const asker = { sub, rights, ...(reason === undefined ? {} : { reason }) }
+    try {
+      return { answer: await this.library.ask(question as Question, asker) }
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error
+      const { code, message, column } = error
+      return { refused: { code, message, column } }
+    }
+  }
+
+  #handOver(): HandOver {
+    const { onHandOver } = this.#options
+    if (onHandOver !== undefined) return onHandOver()
+    throw new OperatorError('usage', 'this gateway cannot be taken over: stop it first')
   }
 
   /** Who may reach the socket is the folder's mode to say; the token says whom the book names. */
@@ -365,10 +348,7 @@ export class App {
   async #closeDoors(): Promise<void> {
     this.#sweep?.[Symbol.dispose]()
     this.#reminder?.[Symbol.dispose]()
-    for (const { listener } of this.#listeners) {
-      listener.close()
-      if (listener instanceof Listener) listener.cut()
-    }
+    this.#doors.close()
     await this.#control?.close()
   }
 }
@@ -384,10 +364,7 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
+    hosts: await readHosts(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
   }
-}
-
-function sleep(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => clock.after(ms, resolve))
 }

@@ -6,6 +6,7 @@
  * it in the book: so a command needs no running gateway, and nothing is done that is not told.
  */
 import { createHmac, randomBytes } from 'node:crypto'
+import { chmodSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
@@ -77,6 +78,8 @@ export class Accounts implements Disposable {
   /** What should not exist yet is created here and nowhere else. */
   static create(path: string, parts: AccountsParts): Accounts {
     const db = opened(path, false)
+    // SQLite creates its files as the umask says, and later those beside them as this one is.
+    chmodSync(path, 0o600)
     const { random = randomBytes } = parts
     db.transaction(() => {
       if (versionOf(db) !== 0) throw new OperatorError('disk', `creating ${path}: it exists already`)

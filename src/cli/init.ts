@@ -95,7 +95,6 @@ async function build(partial: string, folder: string, options: InitOptions): Pro
   const expires = clock.now() + TOKEN_DAYS * DAY_MS
   const { secret } = accounts.createToken({ user, label: 'made by gatebook init', expires })
   accounts[Symbol.dispose]()
-  await promises.chmod(join(partial, 'data', 'accounts.db'), 0o600)
   return { vkey, secret }
 }
 

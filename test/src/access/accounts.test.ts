@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
@@ -172,6 +173,12 @@ describe('what is done to accounts waits for the book', () => {
 })
 
 describe('the file', () => {
+  test('and those that SQLite lays beside it are for the gateway alone', () => {
+    const { path } = created()
+    const modes = [path, `${path}-wal`].map((file) => statSync(file).mode & 0o777)
+    expect(modes).toEqual([0o600, 0o600])
+  })
+
   test('is created once and never in silence', () => {
     const { path, clock } = created()
     expect(() => Accounts.create(path, { clock })).toThrow(`creating ${path}: it exists already`)
