@@ -6,9 +6,10 @@ import { Reader } from '../../../src/read/reader.ts'
 import { OWN_SESSIONS_ONLY, type Rights } from '../../../src/read/rights.ts'
 import { loadUnderstanding } from '../../../src/understanding.ts'
 import { KEK_BYTES } from '../../support/books.ts'
-import { chance, pick, playReading, seeded, subOf } from '../../support/reading-book.ts'
+import { chance, pick, playReading, subOf } from '../../support/reading-book.ts'
 import { newBook } from '../../support/recorder.ts'
 import { rounds } from '../../support/rounds.ts'
+import { seeded } from '../../support/seeded.ts'
 import { slowRows, slowSearch } from '../../support/slow-search.ts'
 
 const LABELS = { orders: { env: 'prod', data: 'pii' }, shop: { env: 'prod' }, 'orders-test': { env: 'test' } }
