@@ -18,10 +18,11 @@ import { readKek } from '../recording.ts'
 import { createLog } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
+import { startDemoHost } from './demo-host.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { configOrFail, type Io, visible } from './io.ts'
-import { RELEASE } from './release.ts'
+import { CALLED, RELEASE } from './release.ts'
 
 export interface DemoOptions {
   readonly data?: string
@@ -31,6 +32,7 @@ export interface DemoOptions {
 }
 
 const POSTGRES_PORT = 6432
+const SSH_PORT = 2222
 const LINE_TEXT_MAX = 60
 
 /** What is told when all is ready. */
@@ -44,6 +46,15 @@ export interface DemoReady {
     readonly database: string
     readonly url: string
   }
+  readonly ssh: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    /** Holds the gateway's key, so that nobody has to believe it at first sight. */
+    readonly knownHosts: string
+    readonly command: string
+  }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -55,9 +66,20 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const superuser = randomBytes(18).toString('base64url')
   const server = undo.use(await startEmbeddedPostgres(superuser))
   const shop = await seedShop({ port: server.port, password: superuser })
-  const port = await freePort(options.portBase ?? POSTGRES_PORT, options.portBase !== undefined)
+  const host = undo.use(await startDemoHost())
+  const asked = options.portBase
+  const port = await freePort(asked ?? POSTGRES_PORT, asked !== undefined)
+  const sshPort = await freePort(asked === undefined ? SSH_PORT : asked + 1, asked !== undefined)
   const password = newPassword()
-  const file = writeDemo(data, { shop, targetPort: server.port, port, user: 'alice', password })
+  const file = writeDemo(data, {
+    shop,
+    targetPort: server.port,
+    host,
+    port,
+    sshPort,
+    user: 'alice',
+    password,
+  })
   const read = () => configOrFail(file)
   const loaded = await read()
   const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
@@ -72,7 +94,7 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, port, password)
+  const ready = readyOf(data, { port, sshPort, password })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -87,21 +109,33 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   return code
 }
 
-function readyOf(data: string, port: number, password: string): DemoReady {
+function readyOf(
+  data: string,
+  { port, sshPort, password }: { readonly port: number; readonly sshPort: number; readonly password: string },
+): DemoReady {
   const user = 'alice~orders'
   const database = 'shop'
-  const url = `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
-  return { data, postgres: { host: '127.0.0.1', port, user, password, database, url } }
+  const host = '127.0.0.1'
+  const url = `postgresql://${user}:${password}@${host}:${port}/${database}`
+  const knownHosts = join(data, 'demo', 'known_hosts')
+  const command = `ssh -p ${sshPort} -o UserKnownHostsFile=${knownHosts} alice~web@${host}`
+  return {
+    data,
+    postgres: { host, port, user, password, database, url },
+    ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
+  }
 }
 
-function tellReady({ data, postgres }: DemoReady, vkey: string, removed: boolean, io: Io): void {
-  const { url, password } = postgres
+function tellReady({ data, postgres, ssh }: DemoReady, vkey: string, removed: boolean, io: Io): void {
+  const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
-  book      ready   npx gatebook verify --data ${data} --key '${vkey}'
+            or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
+  ssh       ready   ${ssh.command}     password: ${password}
+  book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run the first line in another terminal and try something. Each statement is recorded before it runs:
+  Run a line in another terminal and try something. Each statement and command is recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
 
 `)

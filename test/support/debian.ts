@@ -5,7 +5,9 @@ const PACKAGES: readonly string[] = [
   'default-jdk-headless',
   'dropbear-bin',
   'git',
+  'libdbd-mariadb-perl',
   'libdbd-pg-perl',
+  'libmariadb-java',
   'libpostgresql-jdbc-java',
   'mariadb-client',
   'mariadb-server',
@@ -20,6 +22,7 @@ const PACKAGES: readonly string[] = [
   'python3-paramiko',
   'python3-psycopg',
   'python3-psycopg2',
+  'python3-pymysql',
   'rsync',
   'strace',
 ]
