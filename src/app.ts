@@ -93,6 +93,7 @@ export class App {
       directory: options.loaded.config.gateway.data_dir,
       kek,
       labels: () => labelsOf(gate.inForce.loaded.config),
+      nameOf: (sub) => accounts.userOf(sub),
       note: async (event) => void (await recorder.committed(gate.note(event).mark)),
       onFault: (error) => options.log.unexpected(error),
     })
