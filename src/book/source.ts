@@ -48,13 +48,19 @@ export class BookSource implements Source {
       (SELECT CAST(note AS BLOB) FROM head) AS head,
       (SELECT max(size) FROM ckpt) AS newest,
       (SELECT count(*) FROM tile) AS tiles,
-      (SELECT max(rowid) FROM payload) AS payloads`)
+      (SELECT max(rowid) FROM payload) AS payloads,
+      (SELECT min(rowid) FROM payload) AS firstPayload,
+      (SELECT min(size) FROM ckpt) AS oldest,
+      (SELECT min(seq) FROM kept) AS firstKept,
+      (SELECT max(seq) FROM kept) AS lastKept`)
+    // Nobody writes rows outside the numbers that can be counted, and nobody who reads by number would meet them.
+    for (const name of ['firstPayload', 'oldest', 'firstKept', 'lastKept']) index(snapshot[name] ?? 0)
     this.first = index(snapshot['first'] ?? 0)
     this.end = index(snapshot['end'] ?? 0)
     this.head = snapshot['head'] === null ? undefined : blob(snapshot['head'])
     this.tiles = index(snapshot['tiles'])
     this.#newestCheckpoint = index(snapshot['newest'] ?? 0)
-    this.payloads = new Payloads(db, Number(snapshot['payloads'] ?? 0))
+    this.payloads = new Payloads(db, index(snapshot['payloads'] ?? 0))
   }
 
   /** Never `immutable`, which would ignore the WAL: a book is its file together with the `-wal` beside it. */
@@ -219,7 +225,7 @@ class Payloads implements PayloadRows {
   *rest(): Iterable<{ readonly sid: string; readonly i: number }> {
     const sql =
       'SELECT rowid AS row, sid, i FROM payload WHERE rowid >= ? AND rowid < ? ORDER BY rowid LIMIT ?'
-    for (const row of slices(this.#db, sql, 'row', Number.MIN_SAFE_INTEGER, this.#last + 1)) {
+    for (const row of slices(this.#db, sql, 'row', 0, this.#last + 1)) {
       const [word, bit] = place(Number(row['row']))
       const { sid, i } = row
       if (((this.#taken.get(word) ?? 0) & bit) === 0) yield { sid: String(sid), i: Number(i) }

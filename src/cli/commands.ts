@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Leaf, Scope } from '../book/format.ts'
 import { readSql } from '../sql.ts'
 import { systemClock } from '../system/clock.ts'
+import { OperatorError } from '../system/operator-error.ts'
 import { accessList, accessWhy } from './access.ts'
 import { bookErase, bookRetain, bookRotateKey, bookStatus } from './book.ts'
 import { check } from './check.ts'
@@ -257,7 +258,7 @@ interface EraseOptions {
 
 function scopeOf({ session, payload: refs, below }: EraseOptions): Scope {
   if ([session, refs, below].filter((one) => one !== undefined).length !== 1) {
-    throw new InvalidArgumentError('name exactly one of --session, --payload and --below')
+    throw new OperatorError('usage', 'name exactly one of --session, --payload and --below')
   }
   if (session !== undefined) return { sids: session }
   return refs === undefined ? { below: below ?? 0 } : { refs }

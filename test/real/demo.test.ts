@@ -82,3 +82,15 @@ test('--data keeps the book, and the next demo goes on with it', async () => {
   expect(sizes[1]).toBeGreaterThan(sizes[0] ?? 0)
   spawnSync('rm', ['-r', data])
 })
+
+test('npm start ends with all that it started when npm alone is told to end', async () => {
+  const npm = spawn('npm', ['start', '--silent', '--', '--json'], {
+    cwd: resolve(import.meta.dirname, '../..'),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const exit = ended(npm)
+  const ready = JSON.parse(await firstLine(npm)) as DemoReady
+  npm.kill('SIGTERM')
+  await exit
+  await expect.poll(() => existsSync(ready.data)).toBe(false)
+})

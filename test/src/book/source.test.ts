@@ -111,6 +111,16 @@ describe('a file', () => {
     expect(codeOf(copy(change))).toBe(code)
   })
 
+  test.each([
+    "INSERT INTO payload(rowid,sid,i,data) VALUES(-5,'aaaaaaaaaaaaaaaa',1,x'00')",
+    "INSERT INTO payload(rowid,sid,i,data) VALUES(1152921504606846976,'aaaaaaaaaaaaaaaa',1,x'00')",
+    "INSERT INTO ckpt(size,note) VALUES(-5,'x')",
+    "INSERT INTO kept(seq,leaf) VALUES(-5,x'00')",
+    "INSERT INTO kept(seq,leaf) VALUES(9007199254740993,x'00')",
+  ])('with a row where nobody would look for it is damaged: %s', (sql) => {
+    expect(codeOf(copy((db) => db.exec(sql)))).toBe('damaged')
+  })
+
   test('that is not there is not made', () => {
     const file = newFile()
     expect(codeOf(file)).toBe('unreadable')
