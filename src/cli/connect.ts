@@ -112,8 +112,16 @@ async function prompt(client: pg.Client, target: string, io: Io): Promise<void> 
     terminal: process.stdin.isTTY,
   })
   let text = ''
-  lines.setPrompt(`${target}=> `)
-  lines.prompt()
+  let isOver = false
+  // What is piped in may have ended long before its statements have run; the lines that came are still told.
+  lines.once('close', () => {
+    isOver = true
+  })
+  const ask = (): void => {
+    lines.setPrompt(text === '' ? `${target}=> ` : `${target}-> `)
+    if (!isOver) lines.prompt()
+  }
+  ask()
   for await (const line of lines) {
     if (text === '' && /^\s*\\q/.test(line)) break
     text += `${line}\n`
@@ -121,8 +129,7 @@ async function prompt(client: pg.Client, target: string, io: Io): Promise<void> 
       await runStatement(client, text, io)
       text = ''
     }
-    lines.setPrompt(text === '' ? `${target}=> ` : `${target}-> `)
-    lines.prompt()
+    ask()
   }
   lines.close()
 }

@@ -49,6 +49,16 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
     message: 'DELETE on payments is not allowed by policy "no-bare-delete"',
     hint: expect.stringMatching(/\nRecord [a-z2-7]{16}\.\d+\.$/),
   })
+  const { host, port, password } = ready.postgres
+  const connect = ['connect', 'orders', '--user', 'alice', '--host', host, '--port', String(port)]
+  // Where no psql is found, the built-in prompt stands in.
+  const prompted = spawnSync(process.execPath, [main, ...connect], {
+    input: "select name from products\n  where price < 4;\nselekt;\nselect 'last';\n\\q\nselect 'no more';\n",
+    env: { PATH: '/nowhere', PGPASSWORD: password },
+    encoding: 'utf8',
+  })
+  expect(prompted).toMatchObject({ status: 0, stdout: 'name\npaper\n?column?\nlast\n' })
+  expect(prompted.stderr).toContain('ERROR:  syntax error at or near "selekt"')
   const shell = await sshTo(ready, ['-tt'], 'stty size; id -un; exit 5\n')
   expect([shell.code, shell.out.toString()]).toEqual([5, expect.stringMatching(/\d+ \d+\r\n\S+\r\n/)])
   const command = await sshTo(ready, ['cat; echo more >&2'], 'hello\n')
