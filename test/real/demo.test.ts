@@ -3,14 +3,22 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { DemoReady } from '../../src/cli/demo.ts'
 import { type Outcome, run } from '../support/ssh-clients.ts'
 
 const main = resolve(import.meta.dirname, '../../src/main.ts')
 
 function start(...args: string[]): ChildProcess {
-  return spawn('node', [main, 'demo', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawned('node', [main, 'demo', ...args])
+}
+
+/** Ended with the test, which would wait for it otherwise. */
+function spawned(command: string, args: readonly string[]): ChildProcess {
+  const cwd = resolve(import.meta.dirname, '../..')
+  const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGTERM'))
+  return child
 }
 
 async function firstLine(child: ChildProcess): Promise<string> {
@@ -58,7 +66,7 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
     encoding: 'utf8',
   })
   expect(prompted).toMatchObject({ status: 0, stdout: 'name\npaper\n?column?\nlast\n' })
-  expect(prompted.stderr).toContain('ERROR:  syntax error at or near "selekt"')
+  expect(prompted.stderr).toContain('PostgreSQL 18 would not accept it: syntax error at or near "selekt"')
   const shell = await sshTo(ready, ['-tt'], 'stty size; id -un; exit 5\n')
   expect([shell.code, shell.out.toString()]).toEqual([5, expect.stringMatching(/\d+ \d+\r\n\S+\r\n/)])
   const command = await sshTo(ready, ['cat; echo more >&2'], 'hello\n')
@@ -94,10 +102,7 @@ test('--data keeps the book, and the next demo goes on with it', async () => {
 })
 
 test('npm start ends with all that it started when npm alone is told to end', async () => {
-  const npm = spawn('npm', ['start', '--silent', '--', '--json'], {
-    cwd: resolve(import.meta.dirname, '../..'),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const npm = spawned('npm', ['start', '--silent', '--', '--json'])
   const exit = ended(npm)
   const ready = JSON.parse(await firstLine(npm)) as DemoReady
   npm.kill('SIGTERM')
