@@ -359,16 +359,12 @@ export class App {
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
   const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const context = createSecureContext({
-    cert: await readFile(cert),
-    key: await readFile(key),
-    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
-    minVersion: 'TLSv1.2',
-  })
+  const shown = { cert: await readFile(cert), key: await readFile(key), minVersion: 'TLSv1.2' } as const
+  const asking = clientCa === undefined ? {} : { asking: { ...shown, ca: await readFile(clientCa) } }
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
-    tls: { context, clientCertificates: clientCa !== undefined },
+    tls: { context: createSecureContext(shown), ...asking },
   }
 }
