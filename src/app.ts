@@ -23,7 +23,7 @@ import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
+import { type RecordingEvents, requireJournal, requireNoRedaction, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -166,6 +166,7 @@ export class App {
       )
     }
     requireJournal(loaded)
+    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)

@@ -1,4 +1,4 @@
-/** Addresses of listeners: nobody gets the clients of another by accident, and a reload opens all or changes nothing. */
+/** What a gateway refuses to begin with. Addresses of listeners: nobody gets the clients of another by accident, and a reload opens all or changes nothing. */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -72,4 +72,14 @@ test('a listener that changes keeps its address, and those who are in', async ()
     expect((await raw.bytes(1)).toString()).toBe('S')
     raw.destroy()
   }
+})
+
+test('patterns that nobody would remove are refused, at the start and by a reload', async () => {
+  const redacting = ['recording:', "recording:\n  redact: ['secret=\\S+']"] as const
+  const words = 'recording.redact is not applied by this release'
+  await expect(TestGateway.start({ targets: TARGETS, files: FILES, changes: [redacting] })).rejects.toThrow(
+    words,
+  )
+  await using own = await TestGateway.start({ targets: TARGETS, files: FILES })
+  await expect(own.reload([redacting])).rejects.toThrow(words)
 })
