@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
@@ -324,7 +324,7 @@ export class App {
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
   const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const context = createSecureContext({
+  const context = secureContext(loaded, {
     cert: await readFile(cert),
     key: await readFile(key),
     ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
@@ -335,5 +335,24 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
+  }
+}
+
+/** OpenSSL's words for what is wrong with a file do not name it. */
+function secureContext({ config, places }: LoadedConfig, options: SecureContextOptions): SecureContext {
+  try {
+    return createSecureContext(options)
+  } catch (cause) {
+    const { cert, key, client_ca: ca } = config.gateway.tls
+    const files = [cert, key, ...(ca === undefined ? [] : [ca])].join(', ')
+    const line = places.lineOf(['gateway', 'tls'])
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new OperatorError(
+      'config',
+      `${line}  no certificate in PEM with its private key: ${files} (${why})`,
+      {
+        cause,
+      },
+    )
   }
 }
