@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
@@ -27,7 +27,13 @@ import { NoAnswer, type Question } from './read/questions.ts'
 import { labelsOf, localRights } from './read/rights.ts'
 import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, readKekBytes, requireJournal, startRecorder } from './recording.ts'
+import {
+  type RecordingEvents,
+  readKekBytes,
+  requireJournal,
+  requireNoRedaction,
+  startRecorder,
+} from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -187,6 +193,7 @@ export class App {
       )
     }
     requireJournal(loaded)
+    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
@@ -365,6 +372,25 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
     loaded,
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
-    tls: { context: createSecureContext(shown), ...asking },
+    tls: { context: secureContext(loaded, asking.asking ?? shown), ...asking },
+  }
+}
+
+/** OpenSSL's words for what is wrong with a file do not name it. */
+function secureContext({ config, places }: LoadedConfig, options: SecureContextOptions): SecureContext {
+  try {
+    return createSecureContext(options)
+  } catch (cause) {
+    const { cert, key, client_ca: ca } = config.gateway.tls
+    const files = [cert, key, ...(ca === undefined ? [] : [ca])].join(', ')
+    const line = places.lineOf(['gateway', 'tls'])
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new OperatorError(
+      'config',
+      `${line}  no certificate in PEM with its private key: ${files} (${why})`,
+      {
+        cause,
+      },
+    )
   }
 }
