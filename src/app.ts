@@ -3,8 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { isDeepStrictEqual } from 'node:util'
-import { ProtocolError } from '../protocols/bytes.ts'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
@@ -12,27 +10,27 @@ import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
 import { type Ending, LiveConnections } from './access/live.ts'
+import { bookFiles } from './book/files.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
-import type { Listener as ListenerConfig } from './config/schema.ts'
 import { controlCommands } from './control/commands.ts'
 import { type Caller, ControlServer } from './control/server.ts'
+import { Doors, type ListeningAt } from './doors.ts'
 import { Cancels } from './gate/cancels.ts'
-import { HangUpError } from './gate/converse.ts'
 import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
-import { type Accepted, Listener } from './gate/listen.ts'
-import { serveMysql } from './gate/mysql.ts'
-import { servePostgres } from './gate/postgres.ts'
 import { Threads } from './gate/threads.ts'
-import { figures } from './monitor/figures.ts'
-import { MonitorServer } from './monitor/server.ts'
+import { Ledger } from './read/ledger.ts'
+import { Library } from './read/library.ts'
+import { NoAnswer } from './read/questions.ts'
+import { OWN_SESSIONS_ONLY } from './read/rights.ts'
 import type { Recorder } from './record/recorder.ts'
 import { type RecordingEvents, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
+import { Web } from './web.ts'
 
 const SWEEP_MS = 1000
 const REMIND_MS = 60_000
@@ -58,25 +56,13 @@ export interface AppOptions {
   readonly openJournal?: RecordingEvents['openJournal']
 }
 
-export interface ListeningAt {
-  readonly name: string
-  readonly type: ListenerConfig['type']
-  readonly host: string
-  readonly port: number
-}
-
-interface OpenListener {
-  readonly at: ListeningAt
-  readonly listener: Listener | MonitorServer
-  readonly config: ListenerConfig
-}
-
 export class App {
   readonly #options: AppOptions
   readonly #recorder: Recorder
   readonly #accounts: Accounts
   readonly #gate: Gate
-  readonly #listeners: OpenListener[] = []
+  readonly #doors: Doors
+  readonly #ledger: Ledger
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -90,6 +76,15 @@ export class App {
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
+    this.#ledger = Ledger.open(bookFiles(options.loaded.config.gateway.data_dir).book)
+    const { release, log } = options
+    const web = new Web({
+      ...{ gate, accounts, ledger: this.#ledger, release },
+      library: new Library({ ask: noLibrary, sleep: (ms) => sleep(gate.parts.clock, ms) }),
+      rights: () => OWN_SESSIONS_ONLY,
+      listening: () => this.listening,
+    })
+    this.#doors = new Doors({ gate, log, release, web: () => web })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -136,7 +131,7 @@ export class App {
     const effective = canonicalText(effectiveConfig(config))
     gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
     app.#tellActs()
-    for (const [name, listener] of config.listeners) await app.#listen(name, listener)
+    for (const [name, listener] of config.listeners) await app.#doors.listen(name, listener)
     app.#control = await app.#openControl()
     app.#sweepLater()
     undo.move()
@@ -144,7 +139,7 @@ export class App {
   }
 
   get listening(): readonly ListeningAt[] {
-    return this.#listeners.map(({ at }) => at)
+    return this.#doors.at
   }
 
   get vkey(): string {
@@ -171,7 +166,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#relisten(loaded)
+    await this.#doors.relisten(loaded)
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }
@@ -189,7 +184,7 @@ export class App {
   async #end(): Promise<void> {
     const { live, clock } = this.#gate.parts
     this.#gate.drain()
-    for (const { listener } of this.#listeners) if (listener instanceof Listener) listener.close()
+    this.#doors.refuse()
     const ending: Ending = { why: 'stop', message: 'the gateway stops' }
     while (live.size > 0 && clock.steady() < this.#stopBy && this.#recorder.failure === undefined) {
       for (const connection of live.list()) if (connection.isIdle()) connection.end(ending)
@@ -202,6 +197,7 @@ export class App {
     this.#gate.parts.authenticator.flush()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
+    this.#ledger[Symbol.dispose]()
   }
 
   /** Everything that ends by itself: idle and overdue sessions, revoked tokens, hours that have passed. */
@@ -257,67 +253,6 @@ export class App {
     )
   }
 
-  async #listen(name: string, config: ListenerConfig): Promise<void> {
-    const opened = config.type === 'metrics' ? await this.#monitor(config) : await this.#admit(name, config)
-    const at = { name, type: config.type, host: config.address.host, port: opened.port }
-    this.#listeners.push({ at, listener: opened, config })
-    this.#options.log.listening({ listener: name, address: `${at.host}:${at.port}` })
-  }
-
-  #monitor({ address }: ListenerConfig): Promise<MonitorServer> {
-    const { release, log } = this.#options
-    return MonitorServer.open(address, {
-      notReady: () => this.#notReady(),
-      metrics: () => figures({ gate: this.#gate, release, connections: () => this.#connections() }),
-      onFault: (error) => log.unexpected(error),
-    })
-  }
-
-  #admit(name: string, config: Exclude<ListenerConfig, { type: 'metrics' }>): Promise<Listener> {
-    const serve = this.#serverOf(config)
-    const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
-    const onFault = (error: unknown): void => {
-      const isPeers = error instanceof ProtocolError || error instanceof HangUpError
-      if (isPeers) this.#options.log.connectionFailed({ listener: name, error })
-      else this.#options.log.unexpected(error)
-    }
-    return Listener.open(options, { onConnection: serve, onFault })
-  }
-
-  #serverOf(config: Exclude<ListenerConfig, { type: 'metrics' }>): (accepted: Accepted) => Promise<void> {
-    switch (config.type) {
-      case 'postgres':
-        return (accepted) => servePostgres(this.#gate, config, accepted)
-      case 'mysql':
-        return (accepted) => serveMysql(this.#gate, config, accepted)
-      case 'ssh':
-        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
-    }
-  }
-
-  #connections(): { listener: string; count: number }[] {
-    return this.#listeners.flatMap(({ at, listener }) =>
-      listener instanceof Listener ? [{ listener: at.name, count: listener.connections }] : [],
-    )
-  }
-
-  #notReady(): string | undefined {
-    if (this.#gate.draining) return 'draining'
-    const { state } = this.#recorder
-    return state === 'open' || state === 'low' ? undefined : `the book is ${state}`
-  }
-
-  /** Listeners that are gone or changed close; their connections go on. */
-  async #relisten({ config }: LoadedConfig): Promise<void> {
-    for (const entry of [...this.#listeners]) {
-      if (isDeepStrictEqual(config.listeners.get(entry.at.name), entry.config)) continue
-      entry.listener.close()
-      this.#listeners.splice(this.#listeners.indexOf(entry), 1)
-    }
-    const open = new Set(this.#listeners.map(({ at }) => at.name))
-    for (const [name, listener] of config.listeners) if (!open.has(name)) await this.#listen(name, listener)
-  }
-
   #openControl(): Promise<ControlServer> {
     const { control } = this.#gate.inForce.loaded.config.gateway
     return ControlServer.open({
@@ -365,19 +300,17 @@ export class App {
   async #closeDoors(): Promise<void> {
     this.#sweep?.[Symbol.dispose]()
     this.#reminder?.[Symbol.dispose]()
-    for (const { listener } of this.#listeners) {
-      listener.close()
-      if (listener instanceof Listener) listener.cut()
-    }
+    this.#doors.close()
     await this.#control?.close()
   }
 }
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
-  const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
+  const { tls } = loaded.config.gateway
+  const clientCa = tls.client_ca
+  const certificate = { cert: await readFile(tls.cert), key: await readFile(tls.key) }
   const context = createSecureContext({
-    cert: await readFile(cert),
-    key: await readFile(key),
+    ...certificate,
     ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
     minVersion: 'TLSv1.2',
   })
@@ -385,9 +318,14 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
     loaded,
     credentials: await readCredentials(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
+    certificate,
   }
 }
 
 function sleep(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => clock.after(ms, resolve))
+}
+
+function noLibrary(): Promise<never> {
+  return Promise.reject(new NoAnswer('late', 'This release cannot search the book yet.'))
 }

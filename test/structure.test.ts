@@ -53,11 +53,17 @@ const RULES: Record<string, Rule> = {
     ours: ['src/book/', 'src/config/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
     outside: ['better-sqlite3', 'node:crypto'],
   },
+  'src/http/': {
+    ours: ['src/read/', 'src/access/', 'src/config/', 'src/system/', 'protocols/statement-facts.ts'],
+    outside: 'any node',
+  },
   'src/app.ts': {
     ours: ['src/', 'protocols/*.ts', ...PROTOCOL_ENTRIES],
     outside: 'any node',
   },
   'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
+  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/web.ts': { ours: ['src/'], outside: ['node:crypto'] },
   'src/recording.ts': { ours: ['src/'], outside: [] },
   'src/cli/': {
     ours: [
@@ -81,6 +87,7 @@ const RULES: Record<string, Rule> = {
 /** Packages beside `any node` that a folder or file may use. */
 const PACKAGES: Record<string, readonly string[]> = {
   'src/system/': ['pino'],
+  'src/http/': ['hono', 'hono/body-limit', 'hono/cookie', '@hono/node-server', 'ws', 'zod'],
   'src/cli/': ['commander', 'pg', 'mysql2/promise'],
 }
 

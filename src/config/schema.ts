@@ -6,12 +6,9 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { VERB_CLASSES, VERBS } from '../../protocols/statement-facts.ts'
+import { listeners } from './listeners.ts'
+import { named } from './named.ts'
 import * as is from './scalars.ts'
-
-/** Named things, in the order of the file. */
-function named<T extends z.ZodType>(key: z.ZodType<string, string>, value: T) {
-  return z.record(key, value).transform((record) => new Map<string, z.output<T>>(Object.entries(record)))
-}
 
 function gateway({ path }: is.Located) {
   return z
@@ -53,47 +50,6 @@ function gateway({ path }: is.Located) {
       },
     }))
     .describe('This gateway itself')
-}
-
-const listening = {
-  address: is.listenAddress.describe('host:port to listen on'),
-  proxy_protocol: z
-    .strictObject({ from: z.array(is.network).min(1) })
-    .optional()
-    .describe('PROXY protocol v2: demanded from these networks, refused from all others'),
-}
-
-const selling = {
-  ...listening,
-  require_tls: z.boolean().default(true).describe('Refuse clients that do not ask for TLS'),
-  target: is.name.optional().describe('The only target of this listener; then no ~target is needed'),
-}
-
-function listeners({ secret }: is.Located) {
-  const postgres = z.strictObject({
-    type: z.literal('postgres'),
-    ...selling,
-    login: z
-      .enum(['scram', 'password'])
-      .default('scram')
-      .describe('How everybody logs in here: SCRAM-SHA-256, or the password in clear inside TLS'),
-  })
-  const mysql = z.strictObject({
-    type: z.literal('mysql'),
-    ...selling,
-    family: z.enum(['mysql', 'mariadb']).default('mysql').describe('What a shared listener greets as'),
-    version: is.line.optional().describe('The version with which a shared listener greets'),
-  })
-  const ssh = z.strictObject({
-    type: z.literal('ssh'),
-    ...listening,
-    target: selling.target,
-    host_key: secret.describe('The private key this gateway shows to SSH clients, in PEM (PKCS#8 Ed25519)'),
-  })
-  const metrics = z.strictObject({ type: z.literal('metrics'), address: listening.address })
-  return named(is.name, z.discriminatedUnion('type', [postgres, mysql, ssh, metrics])).describe(
-    'Where clients come in',
-  )
 }
 
 const auth = z
@@ -387,6 +343,7 @@ type ValueOf<M> = M extends ReadonlyMap<string, infer V> ? V : never
 
 export type Config = Frozen<z.output<ReturnType<typeof configSchema>>>
 export type Listener = ValueOf<Config['listeners']>
+export type ConsoleListener = Extract<Listener, { type: 'console' }>
 export type Target = ValueOf<Config['targets']>
 export type DatabaseTarget = Extract<Target, { type: 'postgres' | 'mysql' }>
 export type SshTarget = Extract<Target, { type: 'ssh' }>

@@ -23,6 +23,8 @@ export interface InForce {
   readonly loaded: LoadedConfig
   readonly credentials: Credentials
   readonly tls: ServerTls
+  /** The same certificate in PEM, for servers that make their own context. */
+  readonly certificate: { readonly cert: Uint8Array; readonly key: Uint8Array }
 }
 
 export interface GateParts {

@@ -1,0 +1,136 @@
+/** The listeners that are open: each kind with what serves behind it, and what a reload closes and opens. */
+import { isDeepStrictEqual } from 'node:util'
+import { ProtocolError } from '../protocols/bytes.ts'
+import type { LoadedConfig } from './config/load.ts'
+import type { Listener as ListenerConfig } from './config/schema.ts'
+import { HangUpError } from './gate/converse.ts'
+import type { Gate } from './gate/gate.ts'
+import { type Accepted, Listener } from './gate/listen.ts'
+import { serveMysql } from './gate/mysql.ts'
+import { servePostgres } from './gate/postgres.ts'
+import type { WebConsole } from './http/web-console.ts'
+import { figures } from './monitor/figures.ts'
+import { MonitorServer } from './monitor/server.ts'
+import type { Log } from './system/log.ts'
+import { OperatorError } from './system/operator-error.ts'
+import type { Web } from './web.ts'
+
+type AdmittingListener = Exclude<ListenerConfig, { type: 'metrics' | 'console' }>
+
+export interface ListeningAt {
+  readonly name: string
+  readonly type: ListenerConfig['type']
+  readonly host: string
+  readonly port: number
+}
+
+interface OpenListener {
+  readonly at: ListeningAt
+  readonly listener: Listener | MonitorServer | WebConsole
+  readonly config: ListenerConfig
+}
+
+export interface DoorParts {
+  readonly gate: Gate
+  readonly web: () => Web
+  readonly log: Log
+  readonly release: string
+}
+
+export class Doors {
+  readonly #parts: DoorParts
+  readonly #open: OpenListener[] = []
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts
+  }
+
+  get at(): readonly ListeningAt[] {
+    return this.#open.map(({ at }) => at)
+  }
+
+  async listen(name: string, config: ListenerConfig): Promise<void> {
+    const opened = await this.#opened(name, config)
+    const at = { name, type: config.type, host: config.address.host, port: opened.port }
+    this.#open.push({ at, listener: opened, config })
+    this.#parts.log.listening({ listener: name, address: `${at.host}:${at.port}` })
+  }
+
+  /** Listeners that are gone or changed close, their connections go on; the others show the certificate in force. */
+  async relisten({ config }: LoadedConfig): Promise<void> {
+    for (const entry of [...this.#open]) {
+      if (isDeepStrictEqual(config.listeners.get(entry.at.name), entry.config)) {
+        if ('renew' in entry.listener) entry.listener.renew(this.#parts.gate.inForce.certificate)
+        continue
+      }
+      entry.listener.close()
+      this.#open.splice(this.#open.indexOf(entry), 1)
+    }
+    const open = new Set(this.#open.map(({ at }) => at.name))
+    for (const [name, listener] of config.listeners) if (!open.has(name)) await this.listen(name, listener)
+  }
+
+  /** Takes no further sessions; who only looks may go on. */
+  refuse(): void {
+    for (const { listener } of this.#open) if (listener instanceof Listener) listener.close()
+  }
+
+  /** Ends what is open still. */
+  close(): void {
+    for (const { listener } of this.#open) {
+      listener.close()
+      if ('cut' in listener) listener.cut()
+    }
+  }
+
+  #opened(name: string, config: ListenerConfig): Promise<OpenListener['listener']> {
+    if (config.type === 'console') return this.#parts.web().open(config)
+    return config.type === 'metrics' ? this.#monitor(config) : this.#admit(name, config)
+  }
+
+  #monitor({ address }: ListenerConfig): Promise<MonitorServer> {
+    const { gate, release, log } = this.#parts
+    return MonitorServer.open(address, {
+      notReady: () => this.#notReady(),
+      metrics: () => figures({ gate, release, connections: () => this.#connections() }),
+      onFault: (error) => log.unexpected(error),
+    })
+  }
+
+  #admit(name: string, config: AdmittingListener): Promise<Listener> {
+    const { log } = this.#parts
+    const serve = this.#serverOf(config)
+    const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
+    const onFault = (error: unknown): void => {
+      const isPeers = error instanceof ProtocolError || error instanceof HangUpError
+      if (isPeers) log.connectionFailed({ listener: name, error })
+      else log.unexpected(error)
+    }
+    return Listener.open(options, { onConnection: serve, onFault })
+  }
+
+  #serverOf(config: AdmittingListener): (accepted: Accepted) => Promise<void> {
+    const { gate } = this.#parts
+    switch (config.type) {
+      case 'postgres':
+        return (accepted) => servePostgres(gate, config, accepted)
+      case 'mysql':
+        return (accepted) => serveMysql(gate, config, accepted)
+      case 'ssh':
+        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
+    }
+  }
+
+  #connections(): { listener: string; count: number }[] {
+    return this.#open.flatMap(({ at, listener }) =>
+      listener instanceof Listener ? [{ listener: at.name, count: listener.connections }] : [],
+    )
+  }
+
+  #notReady(): string | undefined {
+    const { gate } = this.#parts
+    if (gate.draining) return 'draining'
+    const { state } = gate.parts.recorder
+    return state === 'open' || state === 'low' ? undefined : `the book is ${state}`
+  }
+}
