@@ -3,7 +3,6 @@ import { z } from 'zod'
 import { canonicalText, effectiveConfig } from '../config/effective.ts'
 import * as api from './api.ts'
 import type { Calling } from './calling.ts'
-import { ProblemError } from './errors.ts'
 import { type Route, route } from './route.ts'
 import type { Caller } from './sign-in.ts'
 
@@ -44,19 +43,6 @@ function evidenceRoutes(calling: Calling): readonly Route[] {
         await demandVerify(caller)
         await calling.noteView(caller, `leaves from ${from}`, 'verify')
         return ledger.leaves(from)
-      },
-    }),
-    route({
-      method: 'get',
-      path: '/book/hashes/{n}',
-      summary: 'The stored hashes of records 256·n to 256·n + 255, which outlive the records',
-      params: { n: whole },
-      answer: { media: 'application/octet-stream' },
-      handle: async ({ caller, params: { n } }) => {
-        await demandVerify(caller)
-        const hashes = ledger.hashes(n)
-        if (hashes === undefined) throw new ProblemError('not-found', { what: `There is no tile ${n}.` })
-        return hashes
       },
     }),
     route({

@@ -1,5 +1,5 @@
 /**
- * The book's public side, byte for byte, for whoever verifies it elsewhere: leaves, stored hashes, checkpoints. It
+ * The book's public side, byte for byte, for whoever verifies it elsewhere: leaves and checkpoints. It
  * holds nothing that a key would open, and judges nothing: what somebody changed is handed out as it lies there.
  */
 import type { Database } from 'better-sqlite3'
@@ -38,12 +38,6 @@ export class Ledger implements Disposable {
       if (bytes >= LEDGER_PAGE_BYTES) break
     }
     return new Uint8Array(Buffer.concat(parts))
-  }
-
-  /** The hashes of records 256·n to 256·n + 255, once there are as many. They stand in for records that are gone. */
-  hashes(n: number): Uint8Array<ArrayBuffer> | undefined {
-    const row = this.#db.prepare('SELECT hashes FROM tile WHERE level = 0 AND n = ?').pluck().get(n)
-    return row === undefined ? undefined : new Uint8Array(row as Buffer)
   }
 
   /** Kept checkpoints of more than `size` records, smallest first. */

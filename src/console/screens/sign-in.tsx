@@ -1,0 +1,56 @@
+import type { JSX } from 'preact'
+import { useState } from 'preact/hooks'
+import { type ProblemFacts, signIn } from '../client.ts'
+import { ProblemNote, problemFacts } from '../parts/load.tsx'
+
+export function SignInScreen(): JSX.Element {
+  const [user, setUser] = useState('')
+  const [password, setPassword] = useState('')
+  const [problem, setProblem] = useState<ProblemFacts>()
+  const [busy, setBusy] = useState(false)
+  const submit = (event: Event): void => {
+    event.preventDefault()
+    setBusy(true)
+    setProblem(undefined)
+    signIn(user.trim(), password)
+      .catch((error: unknown) => setProblem(problemFacts(error)))
+      .finally(() => setBusy(false))
+  }
+  return (
+    <main class="sign-in">
+      <form onSubmit={submit} aria-labelledby="sign-in-title">
+        <h1 id="sign-in-title">
+          <span class="mark" aria-hidden="true" /> Gatebook
+        </h1>
+        <p class="quiet">Who ran what, where and when. What you look at here is recorded too.</p>
+        <label>
+          User
+          <input
+            name="username"
+            autocomplete="username"
+            value={user}
+            required
+            // biome-ignore lint/a11y/noAutofocus: there is nothing else to do here.
+            autoFocus
+            onInput={(event) => setUser(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          Password or personal token
+          <input
+            type="password"
+            name="password"
+            autocomplete="current-password"
+            value={password}
+            required
+            onInput={(event) => setPassword(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit" class="primary" disabled={busy}>
+          {busy ? 'Signing in…' : 'Sign in'}
+        </button>
+        {problem !== undefined && <ProblemNote facts={problem} />}
+      </form>
+    </main>
+  )
+}
