@@ -4,6 +4,7 @@ import { ensureDebianPackages } from './support/debian.ts'
 
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ['types', ['tsc']],
+  ['types of the console', ['tsc', '-p', 'src/console']],
   [
     'format and lint',
     ['biome', 'ci', '--error-on-warnings', `--colors=${process.stdout.isTTY ? 'force' : 'off'}`],

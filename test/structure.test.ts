@@ -62,7 +62,9 @@ const RULES: Record<string, Rule> = {
     outside: 'any node',
   },
   'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
+  'src/console/': { ours: ['src/http/api.ts'], outside: [] },
   'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/build-console.ts': { ours: [], outside: 'any node' },
   'src/web.ts': { ours: ['src/'], outside: ['node:crypto'] },
   'src/recording.ts': { ours: ['src/'], outside: [] },
   'src/cli/': {
@@ -87,6 +89,15 @@ const RULES: Record<string, Rule> = {
 /** Packages beside `any node` that a folder or file may use. */
 const PACKAGES: Record<string, readonly string[]> = {
   'src/system/': ['pino'],
+  'src/build-console.ts': ['vite'],
+  'src/console/': [
+    'preact',
+    'preact/hooks',
+    '@preact/signals',
+    'asciinema-player',
+    'asciinema-player/dist/bundle/asciinema-player.css',
+    'vite',
+  ],
   'src/http/': ['hono', 'hono/body-limit', 'hono/cookie', '@hono/node-server', 'ws', 'zod'],
   'src/cli/': ['commander', 'pg', 'mysql2/promise'],
 }
@@ -95,9 +106,8 @@ const IMPORT = /^\s*(?:import|export)\b[^'"]*?from\s*'([^']+)'|^\s*import\s*'([^
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
     .map((entry) => normalize(join(entry.parentPath, entry.name)))
-    .filter((path) => !path.startsWith('src/console/'))
     .sort()
 }
 

@@ -15,6 +15,9 @@ export interface DemoParts {
   readonly port: number
   readonly user: string
   readonly password: string
+  readonly consolePort: number
+  /** Of the user `admin`, who reads everything and reaches nothing. */
+  readonly adminPassword: string
 }
 
 const CERTIFICATE_DAYS = 365
@@ -31,6 +34,7 @@ export function writeDemo(data: string, parts: DemoParts): string {
   if (!existsSync(join(folder, 'record.kek'))) write('record.kek', `${randomBytes(32).toString('base64')}\n`)
   writeCertificates(write)
   write('alice.scram', `${scramText(parts.password)}\n`)
+  write('admin.scram', `${scramText(parts.adminPassword)}\n`)
   write('orders.password', `${parts.shop.usual.password}\n`)
   write('orders-ro.password', `${parts.shop.readOnly.password}\n`)
   write('gatebook.yaml', configText(data, parts))
@@ -61,7 +65,7 @@ function scramText(password: string): string {
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${text(salt)}$${text(storedKey)}:${text(serverKey)}`
 }
 
-function configText(data: string, { shop, targetPort, port, user }: DemoParts): string {
+function configText(data: string, { shop, targetPort, port, user, consolePort }: DemoParts): string {
   const quoted = (path: string): string => JSON.stringify(path)
   return `version: 1
 gateway:
@@ -70,10 +74,13 @@ gateway:
   tls: { cert: tls.crt, key: tls.key }
 listeners:
   postgres: { type: postgres, address: "127.0.0.1:${port}", require_tls: false }
+  console: { type: console, address: "127.0.0.1:${consolePort}", require_tls: false }
 users:
   ${user}: { groups: [engineering], password: "file:alice.scram" }
+  admin: { groups: [security], password: "file:admin.scram" }
 groups:
   engineering: { description: Everybody who tries the demo }
+  security: { description: Whoever reads what was recorded }
 targets:
   orders:
     type: postgres
@@ -84,8 +91,10 @@ targets:
     read_only_credentials: { user: ${shop.readOnly.user}, password: "file:orders-ro.password" }
 roles:
   shop: { targets: [orders] }
+  admin: { read: { targets: ["*"], see: replay, admin: true } }
 grants:
   - { group: engineering, role: shop }
+  - { group: security, role: admin }
 policies:
   - { id: no-bare-delete, when: { verb: [DELETE, UPDATE], where: none }, then: deny,
       message: DELETE and UPDATE need a WHERE clause here. }

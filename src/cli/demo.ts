@@ -31,6 +31,7 @@ export interface DemoOptions {
 }
 
 const POSTGRES_PORT = 6432
+const CONSOLE_PORT = 6080
 const LINE_TEXT_MAX = 60
 
 /** What is told when all is ready. */
@@ -44,6 +45,7 @@ export interface DemoReady {
     readonly database: string
     readonly url: string
   }
+  readonly console: { readonly url: string; readonly user: string; readonly password: string }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -56,8 +58,13 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const server = undo.use(await startEmbeddedPostgres(superuser))
   const shop = await seedShop({ port: server.port, password: superuser })
   const port = await freePort(options.portBase ?? POSTGRES_PORT, options.portBase !== undefined)
-  const password = newPassword()
-  const file = writeDemo(data, { shop, targetPort: server.port, port, user: 'alice', password })
+  const wanted = options.portBase === undefined ? CONSOLE_PORT : options.portBase + 1
+  const consolePort = await freePort(wanted, options.portBase !== undefined)
+  const passwords = { password: newPassword(), adminPassword: newPassword() }
+  const file = writeDemo(data, {
+    ...{ shop, targetPort: server.port, port, user: 'alice', consolePort },
+    ...passwords,
+  })
   const read = () => configOrFail(file)
   const loaded = await read()
   const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
@@ -72,7 +79,7 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, port, password)
+  const ready = readyOf(data, { port, consolePort, ...passwords })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -87,21 +94,34 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   return code
 }
 
-function readyOf(data: string, port: number, password: string): DemoReady {
+interface DemoPlaces {
+  readonly port: number
+  readonly password: string
+  readonly consolePort: number
+  readonly adminPassword: string
+}
+
+function readyOf(data: string, { port, password, consolePort, adminPassword }: DemoPlaces): DemoReady {
   const user = 'alice~orders'
   const database = 'shop'
   const url = `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
-  return { data, postgres: { host: '127.0.0.1', port, user, password, database, url } }
+  return {
+    data,
+    postgres: { host: '127.0.0.1', port, user, password, database, url },
+    console: { url: `http://127.0.0.1:${consolePort}`, user: 'admin', password: adminPassword },
+  }
 }
 
-function tellReady({ data, postgres }: DemoReady, vkey: string, removed: boolean, io: Io): void {
+function tellReady({ data, postgres, console }: DemoReady, vkey: string, removed: boolean, io: Io): void {
   const { url, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
+  console   ready   ${console.url}     sign in as ${console.user} / ${console.password}
   book      ready   npx gatebook verify --data ${data} --key '${vkey}'
 
-  Run the first line in another terminal and try something. Each statement is recorded before it runs:
+  Run the first line in another terminal, try something, and look at it in the console. Each statement is
+  recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
 
 `)

@@ -99,7 +99,7 @@ export class Application {
       const path = `${API_BASE}${route.path.replaceAll(/\{(\w+)\}/g, ':$1')}`
       app.on(route.method.toUpperCase(), path, (c) => this.#run(c, route))
     }
-    app.all(`${API_BASE}/*`, () => {
+    app.all('/api/*', () => {
       throw new ProblemError('not-found', { what: 'The API has no such request.' })
     })
     app.get('*', (c) => this.#file(c))

@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process'
 
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
 const PACKAGES: readonly string[] = [
+  'chromium',
   'dropbear-bin',
+  'fonts-dejavu-core',
   'git',
   'mariadb-client',
   'mariadb-server',
