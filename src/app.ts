@@ -21,15 +21,15 @@ import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import { Ledger } from './read/ledger.ts'
-import { Library } from './read/library.ts'
 import { NoAnswer } from './read/questions.ts'
-import { OWN_SESSIONS_ONLY } from './read/rights.ts'
+import { labelsOf, readingRights } from './read/rights.ts'
+import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
 import { type RecordingEvents, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
-import type { Environment } from './system/secret.ts'
+import { decodeKey, type Environment, readSecret } from './system/secret.ts'
 import { Web } from './web.ts'
 
 const SWEEP_MS = 1000
@@ -56,6 +56,13 @@ export interface AppOptions {
   readonly openJournal?: RecordingEvents['openJournal']
 }
 
+interface AppParts {
+  readonly recorder: Recorder
+  readonly accounts: Accounts
+  readonly gate: Gate
+  readonly reading: Reading
+}
+
 export class App {
   readonly #options: AppOptions
   readonly #recorder: Recorder
@@ -63,6 +70,7 @@ export class App {
   readonly #gate: Gate
   readonly #doors: Doors
   readonly #ledger: Ledger
+  readonly #reading: Reading
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -71,17 +79,18 @@ export class App {
   #stopBy = Number.POSITIVE_INFINITY
   #stopped: Promise<void> | undefined
 
-  private constructor(options: AppOptions, recorder: Recorder, accounts: Accounts, gate: Gate) {
+  private constructor(options: AppOptions, { recorder, accounts, gate, reading }: AppParts) {
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
+    this.#reading = reading
     this.#ledger = Ledger.open(bookFiles(options.loaded.config.gateway.data_dir).book)
     const { release, log } = options
     const web = new Web({
       ...{ gate, accounts, ledger: this.#ledger, release },
-      library: new Library({ ask: noLibrary, sleep: (ms) => sleep(gate.parts.clock, ms) }),
-      rights: () => OWN_SESSIONS_ONLY,
+      library: reading.library,
+      rights: (person) => readingRights(gate.inForce.loaded.config, person, gate.parts.clock.now()),
       listening: () => this.listening,
     })
     this.#doors = new Doors({ gate, log, release, web: () => web })
@@ -125,7 +134,8 @@ export class App {
       },
       inForce,
     )
-    app = new App(options, recorder, accounts, gate)
+    const reading = undo.use(await startReading(options, gate))
+    app = new App(options, { recorder, accounts, gate, reading })
     const built = app
     undo.defer(() => built.#closeDoors())
     const effective = canonicalText(effectiveConfig(config))
@@ -195,6 +205,7 @@ export class App {
     while (live.size > 0 && clock.steady() < cut) await sleep(clock, DRAIN_LOOK_MS)
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
+    await this.#reading.stop()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
     this.#ledger[Symbol.dispose]()
@@ -322,10 +333,26 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   }
 }
 
-function sleep(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => clock.after(ms, resolve))
+/** Each question is committed to the book before its answer is handed out. */
+async function startReading({ loaded, env, log }: AppOptions, gate: Gate): Promise<Reading> {
+  const { gateway, recording } = loaded.config
+  const { recorder } = gate.parts
+  return Reading.start({
+    directory: gateway.data_dir,
+    kek: decodeKey(await readSecret(recording.encryption.key, env), 'recording.encryption.key'),
+    labels: () => labelsOf(gate.inForce.loaded.config),
+    note: async (event) => {
+      try {
+        await recorder.committed(gate.note(event).mark)
+      } catch (error) {
+        log.unexpected(error)
+        throw new NoAnswer('late', 'this gateway cannot record, so it shows nothing')
+      }
+    },
+    onFault: (error) => log.unexpected(error),
+  })
 }
 
-function noLibrary(): Promise<never> {
-  return Promise.reject(new NoAnswer('late', 'This release cannot search the book yet.'))
+function sleep(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => clock.after(ms, resolve))
 }

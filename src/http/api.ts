@@ -108,6 +108,7 @@ export type Histogram = z.output<typeof HISTOGRAM>
 
 export const SUMMARY = z.object({
   count,
+  complete: z.boolean().describe('False where only the newest million was counted'),
   facets: z.partialRecord(z.enum(FACET_KEYS), list(FACET)).readonly(),
   histogram: HISTOGRAM.optional(),
   size: count,

@@ -56,7 +56,7 @@ export class Calling {
     try {
       return await this.parts.library.ask(question, this.asker(caller))
     } catch (error) {
-      throw error instanceof NoAnswer ? await this.#problem(caller, question, error) : error
+      throw error instanceof NoAnswer ? this.#problem(error) : error
     }
   }
 
@@ -78,16 +78,21 @@ export class Calling {
         ...{ reason: `${what}: ${why}`, lines: [] },
       },
     })
-    const next = this.parts.loaded().config.gateway.contact ?? 'Ask whoever administers this gateway.'
+    const next = this.#contact
     return new ProblemError('forbidden', { what, why, next, ...(record === '' ? {} : { record }) })
   }
 
-  async #problem(caller: Caller, question: Question, { code, message, column }: NoAnswer): Promise<Error> {
+  get #contact(): string {
+    return this.parts.loaded().config.gateway.contact ?? 'Ask whoever administers this gateway.'
+  }
+
+  /** The library has recorded that it was asked, and that it refused. */
+  #problem({ code, message, column }: NoAnswer): ProblemError {
     switch (code) {
       case 'query':
         return new ProblemError('bad-query', { what: message, ...(column === undefined ? {} : { column }) })
       case 'right':
-        return this.refuse(caller, message, `The question was: ${question.type}.`)
+        return new ProblemError('forbidden', { what: message, next: this.#contact })
       case 'reason':
         return new ProblemError('reason-needed', {
           what: message,

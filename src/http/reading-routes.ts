@@ -1,6 +1,7 @@
 /** What is asked of the book: each of these is a question of the library's, which records it. */
 import { z } from 'zod'
-import { HISTOGRAM_BARS_MAX, PAGE_ROWS_MAX, QUERY_CHARACTERS_MAX } from '../read/questions.ts'
+import { HISTOGRAM_BARS_MAX, PAGE_ROWS_MAX } from '../read/answers.ts'
+import { QUERY_CHARACTERS_MAX } from '../read/questions.ts'
 import * as api from './api.ts'
 import type { Calling } from './calling.ts'
 import { castLines } from './recordings.ts'
@@ -199,11 +200,14 @@ async function* frames(
 
 async function* evidence(calling: Calling, caller: Caller, session: string): AsyncGenerator<Uint8Array> {
   let at: number | undefined
+  let size: number | undefined
   do {
     const page = await calling.ask(caller, {
       ...({ type: 'evidence', session } as const),
       ...(at === undefined ? {} : { cursor: at }),
+      ...(size === undefined ? {} : { size }),
     })
+    size = page.size
     yield Buffer.from(page.lines.map((line) => `${line}\n`).join(''))
     at = page.next
   } while (at !== undefined)

@@ -3,6 +3,14 @@
  * characters visible and never takes them for markup.
  */
 
+export const PAGE_ROWS_MAX = 1000
+export const FACET_VALUES_MAX = 50
+export const HISTOGRAM_BARS_MAX = 200
+/** Of a text in a row; the record has it whole. */
+export const ROW_TEXT_MAX = 2000
+/** What counts and shares are of, the newest ones, where a query finds more. */
+export const SUMMARY_ROWS_MAX = 1_000_000
+
 /** Microseconds since 1970, UTC, as in the book. */
 export type Micros = number
 
@@ -89,6 +97,8 @@ export interface FacetValue {
 
 export interface SummaryAnswer {
   readonly count: number
+  /** False where only the newest SUMMARY_ROWS_MAX rows were counted. */
+  readonly complete: boolean
   /** Most frequent first. A key that the asker may not search by is absent. */
   readonly facets: { readonly [Key in FacetKey]?: readonly FacetValue[] }
   readonly histogram?: {
@@ -273,8 +283,10 @@ export interface ProofAnswer {
 }
 
 export interface EvidenceAnswer {
-  /** Lines of evidence.jsonl, see export.ts. */
+  /** Lines of evidence.jsonl, see evidence.ts. */
   readonly lines: readonly string[]
+  /** Of the checkpoint that all proofs stand under. */
+  readonly size: number
   readonly next?: number
 }
 

@@ -149,17 +149,20 @@ export class Library {
     return this.ask({ type: 'proof', record, payloads }, asker)
   }
 
-  /** The lines of a session's evidence bundle; export.ts puts the page around them. */
+  /** The lines of a session's evidence bundle; evidence.ts puts the page around them. */
   async *evidence(asker: Asker, session: string): AsyncGenerator<string> {
+    let size: number | undefined
     let cursor: number | undefined
     do {
       const question: EvidenceQuestion = {
         type: 'evidence',
         session,
         ...(cursor === undefined ? {} : { cursor }),
+        ...(size === undefined ? {} : { size }),
       }
       const page = await this.ask(question, asker)
       yield* page.lines
+      size = page.size
       cursor = page.next
     } while (cursor !== undefined)
   }

@@ -15,12 +15,7 @@ export interface Asker {
   readonly reason?: string
 }
 
-export const PAGE_ROWS_MAX = 1000
 export const QUERY_CHARACTERS_MAX = 4096
-/** Of a text in a row; the record has it whole. */
-export const ROW_TEXT_MAX = 2000
-export const FACET_VALUES_MAX = 50
-export const HISTOGRAM_BARS_MAX = 200
 
 export interface SearchQuestion {
   readonly type: 'search'
@@ -83,6 +78,8 @@ export interface FramesQuestion {
   readonly session: string
   readonly op: number
   readonly stream: RecordingRow['stream']
+  /** As which it is recorded; `replay` unless given. */
+  readonly purpose?: 'export'
   /** Behind this one: `next` of the page before; the first where it is absent. */
   readonly cursor?: number
 }
@@ -128,6 +125,8 @@ export interface EvidenceQuestion {
   readonly type: 'evidence'
   readonly session: string
   readonly cursor?: number
+  /** Of the page before: all proofs are under one checkpoint. */
+  readonly size?: number
 }
 
 /** State of the index, and of the book as a reader sees it. */
