@@ -57,6 +57,15 @@ export function span(micros: number): string {
   return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`
 }
 
+/** 0:00.036, 4:31.250, 1:04:31: how long after the beginning. */
+export function offset(micros: number): string {
+  const whole = Math.floor(micros / 1_000_000)
+  const hours = Math.floor(whole / 3600)
+  if (hours > 0) return `${hours}:${two(Math.floor((whole % 3600) / 60))}:${two(whole % 60)}`
+  const thousandths = String(Math.floor((micros % 1_000_000) / 1000)).padStart(3, '0')
+  return `${Math.floor(whole / 60)}:${two(whole % 60)}.${thousandths}`
+}
+
 /** 00:04:31, for places in a recording. */
 export function clockSpan(micros: number): string {
   const whole = Math.floor(micros / 1_000_000)

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { RecordAnswer, Row } from '../../http/api.ts'
 import { address, ask } from '../client.ts'
-import { bytes, flat, number, span } from '../format.ts'
+import { bytes, flat, plural, span } from '../format.ts'
 import { href } from '../router.ts'
 import { Show, useLoad } from './load.tsx'
 import { termOf } from './query-text.ts'
@@ -59,7 +59,7 @@ export function RecordShown({
         )}
       </header>
       {(status !== 'found' || /-/.test(record)) && (
-        <p class={`verdict ${tone}`} role="status">
+        <p class={status === 'found' ? 'holds' : `verdict ${tone}`} role="status">
           {words}
         </p>
       )}
@@ -131,17 +131,23 @@ function RowFacts({ row }: { readonly row: Row }): JSX.Element {
           <dt>Outcome</dt>
           <dd>
             <Outcome outcome={row.outcome} code={row.code} />
-            {row.rows !== undefined && ` · ${number(row.rows)} rows`}
+            {row.rows !== undefined && ` · ${plural(row.rows, 'row')}`}
             {row.bytes !== undefined && ` · ${bytes(row.bytes)}`}
             {row.duration !== undefined && ` · ${span(row.duration)}`}
           </dd>
         </>
       )}
-      {(row.rule ?? row.why) !== undefined && (
+      {row.rule !== undefined && (
+        <>
+          <dt>{row.outcome === 'denied' ? 'Refused by' : 'Allowed by'}</dt>
+          <dd>{row.rule}</dd>
+        </>
+      )}
+      {row.why !== undefined && (
         <>
           <dt>Why</dt>
           <dd>
-            <bdi>{flat([row.rule, row.why].filter((part) => part !== undefined).join(' · '))}</bdi>
+            <bdi>{flat(row.why)}</bdi>
           </dd>
         </>
       )}

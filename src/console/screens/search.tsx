@@ -103,8 +103,8 @@ export function SearchScreen(): JSX.Element {
           {counted !== undefined && `${number(counted.count)} found`}
         </span>
         <span class="actions">
-          <Copy text={asCommand(query)} label="⧉ CLI" title={asCommand(query)} />
-          <Copy text={location.href} label="⧉ Link" />
+          <Copy text={asCommand(query)} label="Copy as command" title={asCommand(query)} />
+          <Copy text={location.href} label="Copy link" />
         </span>
       </div>
       {problem !== undefined && problem.code !== 'bad-query' && <ProblemNote facts={problem} />}

@@ -126,8 +126,8 @@ function Head({
             End session
           </button>
         )}
-        <Copy text={location.href} label="⧉ Link" />
-        <Copy text={command} label="⧉ CLI" />
+        <Copy text={location.href} label="Copy link" />
+        <Copy text={command} label="Copy as command" />
         <a class="button" href={href('/search', { q: termOf('session', session.session) })}>
           Search in it
         </a>

@@ -201,7 +201,7 @@ function Played({ cast, commands, onPlayer }: PlayedProps): JSX.Element {
           />
           Skip idle time
         </label>
-        <Copy text={link()} label="⧉ Link with time" />
+        <Copy text={link()} label="Copy link with time" />
         <span class="quiet">space plays, ←/→ 5 s, [ ] commands, f full screen</span>
       </p>
     </div>

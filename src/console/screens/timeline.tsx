@@ -1,7 +1,7 @@
 /** What happened in a session, in its order: a bar of time above, the rows below, and the one that is open beside. */
 import type { JSX } from 'preact'
 import type { Row, SessionRow } from '../../http/api.ts'
-import { bytes, clockSpan, flat, number, span } from '../format.ts'
+import { bytes, flat, number, offset, span } from '../format.ts'
 import { RecordPanel } from '../parts/record-panel.tsx'
 import { Empty, Outcome, Recorded } from '../parts/small.tsx'
 import { type Column, VirtualList } from '../parts/virtual-list.tsx'
@@ -17,62 +17,8 @@ interface TimelineProps {
 
 export function Timeline({ session, rows, open, reason, onReason, onOpen }: TimelineProps): JSX.Element {
   const longest = Math.max(1, ...rows.map(({ duration = 0 }) => duration))
-  const columns: readonly Column<Row>[] = [
-    {
-      name: 'At',
-      width: '5.5rem',
-      cell: ({ ts }) => <span class="quiet">+{clockSpan(Math.max(0, ts - session.opened))}</span>,
-    },
-    {
-      name: 'What',
-      width: '6rem',
-      cell: ({ verbs, action }) => <b>{verbs?.[0] ?? action.replace(/^\w+\./, '')}</b>,
-    },
-    {
-      name: 'Text',
-      width: 'minmax(14rem, 1fr)',
-      cell: ({ text, withheld, why }) =>
-        text === undefined && withheld === undefined ? (
-          <span class="quiet">
-            <bdi>{flat(why ?? '')}</bdi>
-          </span>
-        ) : (
-          <Recorded text={text} withheld={withheld} />
-        ),
-    },
-    {
-      name: 'Outcome',
-      width: '8rem',
-      cell: ({ outcome, code, kind }) =>
-        kind === 'session.open' || kind === 'session.close' ? '' : <Outcome outcome={outcome} code={code} />,
-    },
-    {
-      name: 'Rows',
-      width: '5rem',
-      end: true,
-      cell: ({ rows: count, bytes: size }) =>
-        count !== undefined ? number(count) : size !== undefined ? bytes(size) : '',
-    },
-    {
-      name: 'Took',
-      width: '9rem',
-      end: true,
-      cell: ({ duration }) =>
-        duration === undefined ? (
-          ''
-        ) : (
-          <span class="took">
-            <span
-              class="took-bar"
-              aria-hidden="true"
-              style={{ width: `${Math.max(2, (duration / longest) * 60)}px` }}
-            />
-            {span(duration)}
-          </span>
-        ),
-    },
-    { name: 'Record', width: '9rem', cell: ({ record }) => <code class="quiet">{record}</code> },
-  ]
+  const opened = open !== undefined
+  const columns = columnsOf(session, longest).filter(({ extra }) => !opened || extra !== true)
   return (
     <section class="timeline" aria-label="What happened">
       <TimeBar session={session} rows={rows} open={open} onOpen={onOpen} />
@@ -94,6 +40,82 @@ export function Timeline({ session, rows, open, reason, onReason, onOpen }: Time
       )}
     </section>
   )
+}
+
+/** What is opened beside says the rest. */
+interface TimelineColumn extends Column<Row> {
+  readonly extra?: boolean
+}
+
+function isOperation({ kind }: Row): boolean {
+  return kind.startsWith('op') || kind === 'command' || kind === 'decision'
+}
+
+function columnsOf(session: SessionRow, longest: number): readonly TimelineColumn[] {
+  return [
+    {
+      name: 'At',
+      width: '5.2rem',
+      end: true,
+      cell: ({ ts }) => <span class="quiet">+{offset(Math.max(0, ts - session.opened))}</span>,
+    },
+    {
+      name: 'What',
+      width: '6.5rem',
+      cell: (row) =>
+        isOperation(row) ? (
+          <b>
+            {row.parent !== undefined && <span title="within the one before">↳ </span>}
+            {row.verbs?.[0] ?? row.action.replace(/^\w+\./, '')}
+          </b>
+        ) : (
+          <span class="quiet">{row.action}</span>
+        ),
+    },
+    {
+      name: 'Text',
+      width: 'minmax(12rem, 1fr)',
+      cell: ({ text, withheld, why }) =>
+        text === undefined && withheld === undefined ? (
+          <span class="quiet">
+            <bdi>{flat(why ?? '')}</bdi>
+          </span>
+        ) : (
+          <Recorded text={text} withheld={withheld} />
+        ),
+    },
+    {
+      name: 'Outcome',
+      width: '8rem',
+      cell: (row) => (isOperation(row) ? <Outcome outcome={row.outcome} code={row.code} /> : ''),
+    },
+    {
+      name: 'Rows',
+      width: '4rem',
+      end: true,
+      cell: ({ rows: count, bytes: size }) =>
+        count !== undefined ? number(count) : size !== undefined ? bytes(size) : '',
+    },
+    {
+      name: 'Took',
+      width: '8.5rem',
+      end: true,
+      cell: ({ duration }) =>
+        duration === undefined ? (
+          ''
+        ) : (
+          <span class="took">
+            <span
+              class="took-bar"
+              aria-hidden="true"
+              style={{ width: `${Math.max(2, (duration / longest) * 60)}px` }}
+            />
+            {span(duration)}
+          </span>
+        ),
+    },
+    { name: 'Record', width: '8.5rem', extra: true, cell: ({ record }) => <code class="quiet">{record}</code> },
+  ]
 }
 
 /** At most so many marks: more would not be told apart. */
