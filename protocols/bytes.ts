@@ -26,8 +26,21 @@ export function decodeLossy(bytes: Uint8Array): string {
   return utf8Lossy.decode(bytes)
 }
 
+/** Above this the system's encoder is faster than a loop. */
+const SHORT_TEXT = 64
+
 export function encodeText(text: string): Uint8Array {
-  return encoder.encode(text)
+  return text.length > SHORT_TEXT ? encoder.encode(text) : encodeShort(text)
+}
+
+function encodeShort(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code >= 0x80) return encoder.encode(text)
+    bytes[i] = code
+  }
+  return bytes
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
@@ -52,23 +65,39 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0
 }
 
+const NOTHING = new Uint8Array(0)
+
+/** A view without the detour that a view of a Node buffer takes. */
+export function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return start === end ? NOTHING : new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
+}
+
+/** A copy of bytes[start..end). `slice` would do, were it not another view where the bytes are a Node buffer. */
+export function duplicate(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  return new Uint8Array(viewOf(bytes, start, end))
+}
+
 /** Reads one message from its first byte to its last. Multi-byte integers are big-endian unless named `LE`. */
 export class Reader {
   readonly #bytes: Uint8Array
-  readonly #view: DataView
-  #at = 0
+  readonly #start: number
+  readonly #end: number
+  #at: number
 
-  constructor(bytes: Uint8Array) {
+  /** The message lies at bytes[start..end). */
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#start = start
+    this.#end = end
+    this.#at = start
   }
 
   get left(): number {
-    return this.#bytes.length - this.#at
+    return this.#end - this.#at
   }
 
   get at(): number {
-    return this.#at
+    return this.#at - this.#start
   }
 
   /** Demands that nothing is left: bytes behind a message's end are where two parsers disagree. */
@@ -77,50 +106,56 @@ export class Reader {
   }
 
   uint8(): number {
-    return this.#view.getUint8(this.#take(1))
+    return this.#byte(this.#take(1))
   }
 
   uint16(): number {
-    return this.#view.getUint16(this.#take(2))
+    const at = this.#take(2)
+    return (this.#byte(at) << 8) | this.#byte(at + 1)
   }
 
   uint16LE(): number {
-    return this.#view.getUint16(this.#take(2), true)
+    const at = this.#take(2)
+    return this.#byte(at) | (this.#byte(at + 1) << 8)
   }
 
   uint24LE(): number {
     const at = this.#take(3)
-    return this.#view.getUint16(at, true) | (this.#view.getUint8(at + 2) << 16)
+    return this.#byte(at) | (this.#byte(at + 1) << 8) | (this.#byte(at + 2) << 16)
   }
 
   int16(): number {
-    return this.#view.getInt16(this.#take(2))
+    return (this.uint16() << 16) >> 16
   }
 
   uint32(): number {
-    return this.#view.getUint32(this.#take(4))
+    return this.int32() >>> 0
   }
 
   uint32LE(): number {
-    return this.#view.getUint32(this.#take(4), true)
+    const at = this.#take(4)
+    const low = this.#byte(at) | (this.#byte(at + 1) << 8) | (this.#byte(at + 2) << 16)
+    return (low | (this.#byte(at + 3) << 24)) >>> 0
   }
 
   int32(): number {
-    return this.#view.getInt32(this.#take(4))
+    const at = this.#take(4)
+    const high = (this.#byte(at) << 24) | (this.#byte(at + 1) << 16)
+    return high | (this.#byte(at + 2) << 8) | this.#byte(at + 3)
   }
 
   uint64(): bigint {
-    return this.#view.getBigUint64(this.#take(8))
+    return this.#view(8).getBigUint64(0)
   }
 
   uint64LE(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true)
+    return this.#view(8).getBigUint64(0, true)
   }
 
   /** A view, not a copy: whoever keeps it beyond the message copies it. */
   bytes(length: number): Uint8Array {
     const at = this.#take(length)
-    return this.#bytes.subarray(at, at + length)
+    return viewOf(this.#bytes, at, at + length)
   }
 
   rest(): Uint8Array {
@@ -129,15 +164,23 @@ export class Reader {
 
   /** The bytes up to a NUL, which is consumed and not returned. */
   cbytes(): Uint8Array {
-    const end = this.#bytes.indexOf(0, this.#at)
-    if (end === -1) throw new ProtocolError('a string without its NUL')
-    const found = this.#bytes.subarray(this.#at, end)
+    const start = this.#at
+    const end = this.#bytes.indexOf(0, start)
+    if (end === -1 || end >= this.#end) throw new ProtocolError('a string without its NUL')
     this.#at = end + 1
-    return found
+    return viewOf(this.#bytes, start, end)
   }
 
   cstring(): string {
     return decodeText(this.cbytes())
+  }
+
+  #byte(at: number): number {
+    return this.#bytes[at] ?? 0
+  }
+
+  #view(length: number): DataView {
+    return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + this.#take(length), length)
   }
 
   #take(length: number): number {

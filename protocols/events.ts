@@ -63,9 +63,9 @@ export interface BeginEvent {
   readonly op: number
   readonly act: Act
   /** The operation this one happens in. */
-  readonly parent?: number
+  readonly parent?: number | undefined
   /** The role or policy that let it pass. */
-  readonly rule?: string
+  readonly rule?: string | undefined
   readonly payloads: readonly Payload[]
 }
 
@@ -81,10 +81,10 @@ export interface DecisionEvent {
 export interface OutcomeFacts {
   readonly outcome: Outcome
   /** SQLSTATE, MySQL error number, exit status or signal, SFTP status; at most 32 printable characters. */
-  readonly code?: string
-  readonly rows?: number
-  readonly bytes?: number
-  readonly payloads?: readonly Payload[]
+  readonly code?: string | undefined
+  readonly rows?: number | undefined
+  readonly bytes?: number | undefined
+  readonly payloads?: readonly Payload[] | undefined
 }
 
 /** One of several results, while the operation goes on. */

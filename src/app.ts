@@ -9,36 +9,38 @@ import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
 import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
-import { type Ending, LiveConnections } from './access/live.ts'
+import { readHosts } from './access/hosts.ts'
+import { LiveConnections } from './access/live.ts'
 import { bookFiles } from './book/files.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { controlCommands } from './control/commands.ts'
 import { type Caller, ControlServer } from './control/server.ts'
 import { Doors, type ListeningAt } from './doors.ts'
+import { drain } from './draining.ts'
 import { Cancels } from './gate/cancels.ts'
 import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
+import type { WaitingRoom } from './gate/waiting-room.ts'
 import { Ledger } from './read/ledger.ts'
-import { NoAnswer } from './read/questions.ts'
-import { labelsOf, readingRights } from './read/rights.ts'
+import type { Library } from './read/library.ts'
+import { NoAnswer, type Question } from './read/questions.ts'
+import { labelsOf, localRights, readingRights } from './read/rights.ts'
 import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, startRecorder } from './recording.ts'
+import { type RecordingEvents, readKekBytes, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
-import { decodeKey, type Environment, readSecret } from './system/secret.ts'
+import type { Environment } from './system/secret.ts'
+import { type HandOver, type TakeOver, takeOver } from './take-over.ts'
 import { Web } from './web.ts'
 
 const SWEEP_MS = 1000
 const REMIND_MS = 60_000
 /** Hours and expiries of grants are looked at this often. */
 const RENEW_EVERY_SWEEPS = 10
-const DRAIN_LOOK_MS = 50
-/** From the end of a drain until connections that do not close are given up. */
-const END_MS_MAX = 6000
 
 export interface AppOptions {
   readonly loaded: LoadedConfig
@@ -50,17 +52,14 @@ export interface AppOptions {
   readonly acceptJournalLoss: boolean
   /** The book cannot be written any more; what runs has been told. */
   readonly onFailure: (error: Error) => void
+  /** Another process asks to take this gateway's place: whoever runs it ends it, and says how long that may take. */
+  readonly onHandOver?: () => HandOver
+  /** Take the place of the gateway that runs on the same data. */
+  readonly takeOver?: TakeOver | undefined
   /** The machine's, unless a test moves time. */
   readonly clock?: Clock
   /** A test breaks the journal's disk here. */
   readonly openJournal?: RecordingEvents['openJournal']
-}
-
-interface AppParts {
-  readonly recorder: Recorder
-  readonly accounts: Accounts
-  readonly gate: Gate
-  readonly reading: Reading
 }
 
 export class App {
@@ -69,8 +68,8 @@ export class App {
   readonly #accounts: Accounts
   readonly #gate: Gate
   readonly #doors: Doors
-  readonly #ledger: Ledger
   readonly #reading: Reading
+  readonly #ledger: Ledger
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -79,21 +78,42 @@ export class App {
   #stopBy = Number.POSITIVE_INFINITY
   #stopped: Promise<void> | undefined
 
-  private constructor(options: AppOptions, { recorder, accounts, gate, reading }: AppParts) {
+  private constructor(
+    options: AppOptions,
+    {
+      recorder,
+      accounts,
+      gate,
+      room,
+      kek,
+    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom; kek: Uint8Array },
+  ) {
+    const { log, release, loaded } = options
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
-    this.#reading = reading
-    this.#ledger = Ledger.open(bookFiles(options.loaded.config.gateway.data_dir).book)
-    const { release, log } = options
+    this.#reading = Reading.start({
+      directory: loaded.config.gateway.data_dir,
+      kek,
+      labels: () => labelsOf(gate.inForce.loaded.config),
+      note: async (event) => {
+        try {
+          await recorder.committed(gate.note(event).mark)
+        } catch (error) {
+          log.unexpected(error)
+          throw new NoAnswer('late', 'this gateway cannot record, so it shows nothing')
+        }
+      },
+      onFault: (error) => log.unexpected(error),
+    })
+    this.#ledger = Ledger.open(bookFiles(loaded.config.gateway.data_dir).book)
     const web = new Web({
-      ...{ gate, accounts, ledger: this.#ledger, release },
-      library: reading.library,
+      ...{ gate, accounts, release, library: this.#reading.library, ledger: this.#ledger },
       rights: (person) => readingRights(gate.inForce.loaded.config, person, gate.parts.clock.now()),
       listening: () => this.listening,
     })
-    this.#doors = new Doors({ gate, log, release, web: () => web })
+    this.#doors = new Doors({ gate, web, room, log, release })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -105,14 +125,20 @@ export class App {
     const directory = await readDirectory(config, options.env)
     const accounts = undo.use(Accounts.open(join(config.gateway.data_dir, 'accounts.db'), { clock }))
     let app: App | undefined
-    const recorder = await startRecorder(options, {
-      onState: (state) => {
-        if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
-        else if (state === 'open') options.log.recordingResumed()
-      },
-      onFailure: (error) => app?.fail(error),
-      ...(openJournal === undefined ? {} : { openJournal }),
-    })
+    const taking =
+      options.takeOver === undefined
+        ? undefined
+        : undo.use(await takeOver({ ...options, clock }, options.takeOver))
+    const open = (): Promise<Recorder> =>
+      startRecorder(options, {
+        onState: (state) => {
+          if (state === 'suspended') options.log.recordingSuspended({ why: 'disk', error: undefined })
+          else if (state === 'open') options.log.recordingResumed()
+        },
+        onFailure: (error) => app?.fail(error),
+        ...(openJournal === undefined ? {} : { openJournal }),
+      })
+    const recorder = await (taking === undefined ? open() : taking.whenFree(open))
     undo.defer(() => recorder.stop())
     const authenticator = new Authenticator(directory, {
       accounts,
@@ -134,9 +160,15 @@ export class App {
       },
       inForce,
     )
-    const reading = undo.use(await startReading(options, gate))
-    app = new App(options, { recorder, accounts, gate, reading })
+    app = new App(options, {
+      recorder,
+      accounts,
+      gate,
+      kek: await readKekBytes(options),
+      ...(taking === undefined ? {} : { room: taking.room }),
+    })
     const built = app
+    undo.defer(() => built.#reading.stop())
     undo.defer(() => built.#closeDoors())
     const effective = canonicalText(effectiveConfig(config))
     gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
@@ -150,6 +182,11 @@ export class App {
 
   get listening(): readonly ListeningAt[] {
     return this.#doors.at
+  }
+
+  /** What the book says, for whoever shows it; each question is a record before it is answered. */
+  get library(): Library {
+    return this.#reading.library
   }
 
   get vkey(): string {
@@ -192,17 +229,12 @@ export class App {
   }
 
   async #end(): Promise<void> {
-    const { live, clock } = this.#gate.parts
-    this.#gate.drain()
-    this.#doors.refuse()
-    const ending: Ending = { why: 'stop', message: 'the gateway stops' }
-    while (live.size > 0 && clock.steady() < this.#stopBy && this.#recorder.failure === undefined) {
-      for (const connection of live.list()) if (connection.isIdle()) connection.end(ending)
-      await sleep(clock, DRAIN_LOOK_MS)
-    }
-    for (const connection of live.list()) connection.end(ending)
-    const cut = clock.steady() + END_MS_MAX
-    while (live.size > 0 && clock.steady() < cut) await sleep(clock, DRAIN_LOOK_MS)
+    await drain({
+      gate: this.#gate,
+      refuse: () => this.#doors.refuse(),
+      connections: () => this.#doors.connections.reduce((sum, { count }) => sum + count, 0),
+      stopBy: () => this.#stopBy,
+    })
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
     await this.#reading.stop()
@@ -269,10 +301,34 @@ export class App {
     return ControlServer.open({
       socket: control.socket,
       requireToken: control.require_token,
-      commands: controlCommands({ gate: this.#gate, reload: () => this.#reloadFile() }),
+      commands: controlCommands({
+        gate: this.#gate,
+        reload: () => this.#reloadFile(),
+        handOver: () => this.#handOver(),
+        read: (question, sub, why) => this.#read(question, sub, why),
+      }),
       identify: async (secret) => this.#identify(secret),
       onFault: (error) => this.#options.log.unexpected(error),
     })
+  }
+
+  /** Whoever reaches the control socket is an administrator, whatever name the book has for them. */
+  async #read(question: unknown, sub: string, reason: string | undefined): Promise<unknown> {
+    const rights = localRights(this.#gate.inForce.loaded.config)
+    const asker = { sub, rights, ...(reason === undefined ? {} : { reason }) }
+    try {
+      return { answer: await this.library.ask(question as Question, asker) }
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error
+      const { code, message, column } = error
+      return { refused: { code, message, column } }
+    }
+  }
+
+  #handOver(): HandOver {
+    const { onHandOver } = this.#options
+    if (onHandOver !== undefined) return onHandOver()
+    throw new OperatorError('usage', 'this gateway cannot be taken over: stop it first')
   }
 
   /** Who may reach the socket is the folder's mode to say; the token says whom the book names. */
@@ -328,31 +384,8 @@ async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>):
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
+    hosts: await readHosts(loaded.config, env),
     tls: { context, clientCertificates: clientCa !== undefined },
     certificate,
   }
-}
-
-/** Each question is committed to the book before its answer is handed out. */
-async function startReading({ loaded, env, log }: AppOptions, gate: Gate): Promise<Reading> {
-  const { gateway, recording } = loaded.config
-  const { recorder } = gate.parts
-  return Reading.start({
-    directory: gateway.data_dir,
-    kek: decodeKey(await readSecret(recording.encryption.key, env), 'recording.encryption.key'),
-    labels: () => labelsOf(gate.inForce.loaded.config),
-    note: async (event) => {
-      try {
-        await recorder.committed(gate.note(event).mark)
-      } catch (error) {
-        log.unexpected(error)
-        throw new NoAnswer('late', 'this gateway cannot record, so it shows nothing')
-      }
-    },
-    onFault: (error) => log.unexpected(error),
-  })
-}
-
-function sleep(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => clock.after(ms, resolve))
 }

@@ -8,11 +8,12 @@ import type { Gate } from './gate/gate.ts'
 import { type Accepted, Listener } from './gate/listen.ts'
 import { serveMysql } from './gate/mysql.ts'
 import { servePostgres } from './gate/postgres.ts'
+import { serveSsh } from './gate/ssh.ts'
+import type { WaitingRoom } from './gate/waiting-room.ts'
 import type { WebConsole } from './http/web-console.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Log } from './system/log.ts'
-import { OperatorError } from './system/operator-error.ts'
 import type { Web } from './web.ts'
 
 type AdmittingListener = Exclude<ListenerConfig, { type: 'metrics' | 'console' }>
@@ -32,14 +33,17 @@ interface OpenListener {
 
 export interface DoorParts {
   readonly gate: Gate
-  readonly web: () => Web
+  readonly web: Web
   readonly log: Log
   readonly release: string
+  /** With those who came before the book was ours. */
+  readonly room?: WaitingRoom | undefined
 }
 
 export class Doors {
   readonly #parts: DoorParts
   readonly #open: OpenListener[] = []
+  #refusing = false
 
   constructor(parts: DoorParts) {
     this.#parts = parts
@@ -47,6 +51,13 @@ export class Doors {
 
   get at(): readonly ListeningAt[] {
     return this.#open.map(({ at }) => at)
+  }
+
+  /** Of clients, before and after their login. */
+  get connections(): { listener: string; count: number }[] {
+    return this.#open.flatMap(({ at, listener }) =>
+      listener instanceof Listener ? [{ listener: at.name, count: listener.connections }] : [],
+    )
   }
 
   async listen(name: string, config: ListenerConfig): Promise<void> {
@@ -70,8 +81,9 @@ export class Doors {
     for (const [name, listener] of config.listeners) if (!open.has(name)) await this.listen(name, listener)
   }
 
-  /** Takes no further sessions; who only looks may go on. */
+  /** Takes no further connections of clients; who only looks may go on. */
   refuse(): void {
+    this.#refusing = true
     for (const { listener } of this.#open) if (listener instanceof Listener) listener.close()
   }
 
@@ -84,7 +96,7 @@ export class Doors {
   }
 
   #opened(name: string, config: ListenerConfig): Promise<OpenListener['listener']> {
-    if (config.type === 'console') return this.#parts.web().open(config)
+    if (config.type === 'console') return this.#parts.web.open(config)
     return config.type === 'metrics' ? this.#monitor(config) : this.#admit(name, config)
   }
 
@@ -92,14 +104,16 @@ export class Doors {
     const { gate, release, log } = this.#parts
     return MonitorServer.open(address, {
       notReady: () => this.#notReady(),
-      metrics: () => figures({ gate, release, connections: () => this.#connections() }),
+      metrics: () => figures({ gate, release, connections: () => this.connections }),
       onFault: (error) => log.unexpected(error),
     })
   }
 
   #admit(name: string, config: AdmittingListener): Promise<Listener> {
-    const { log } = this.#parts
-    const serve = this.#serverOf(config)
+    const { log, room } = this.#parts
+    const serve = this.#serverOf(name, config)
+    const waiting = room?.take(name, serve)
+    if (waiting !== undefined) return Promise.resolve(waiting)
     const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
     const onFault = (error: unknown): void => {
       const isPeers = error instanceof ProtocolError || error instanceof HangUpError
@@ -109,7 +123,7 @@ export class Doors {
     return Listener.open(options, { onConnection: serve, onFault })
   }
 
-  #serverOf(config: AdmittingListener): (accepted: Accepted) => Promise<void> {
+  #serverOf(name: string, config: AdmittingListener): (accepted: Accepted) => Promise<void> {
     const { gate } = this.#parts
     switch (config.type) {
       case 'postgres':
@@ -117,19 +131,13 @@ export class Doors {
       case 'mysql':
         return (accepted) => serveMysql(gate, config, accepted)
       case 'ssh':
-        throw new OperatorError('config', 'SSH listeners are not served by this release: leave them out')
+        return (accepted) => serveSsh(gate, name, config, accepted)
     }
-  }
-
-  #connections(): { listener: string; count: number }[] {
-    return this.#open.flatMap(({ at, listener }) =>
-      listener instanceof Listener ? [{ listener: at.name, count: listener.connections }] : [],
-    )
   }
 
   #notReady(): string | undefined {
     const { gate } = this.#parts
-    if (gate.draining) return 'draining'
+    if (this.#refusing || gate.draining) return 'draining'
     const { state } = gate.parts.recorder
     return state === 'open' || state === 'low' ? undefined : `the book is ${state}`
   }

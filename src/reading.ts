@@ -11,6 +11,8 @@ import type { Labels } from './read/reader.ts'
 
 /** A question that takes longer is given up, and with it the thread: patterns can be made to take for ever. */
 export const ANSWER_MS_MAX = 20_000
+/** What made the index's thread end may be over by then. */
+const RESTART_MS = 5000
 
 export interface ThreadData {
   readonly role: 'index' | 'answers'
@@ -73,6 +75,7 @@ export class Reading implements AsyncDisposable {
   #answers: Thread | undefined
   #nextId = 1
   #indexed = 0
+  #again: NodeJS.Timeout | undefined
   #stopped = false
 
   private constructor(options: ReadingOptions) {
@@ -83,16 +86,11 @@ export class Reading implements AsyncDisposable {
     })
   }
 
-  /** Resolves when questions are taken; the index may still be behind, and every answer says how far. */
-  static async start(options: ReadingOptions): Promise<Reading> {
+  /** The index begins to follow the book at once; what answers is started by the first question. */
+  static start(options: ReadingOptions): Reading {
     const reading = new Reading(options)
-    try {
-      await reading.#answering()
-      return reading
-    } catch (error) {
-      await reading.stop()
-      throw error
-    }
+    reading.#index = reading.#start('index')
+    return reading
   }
 
   /** Resolves when the index has all records below `size`. */
@@ -102,6 +100,7 @@ export class Reading implements AsyncDisposable {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    clearTimeout(this.#again)
     for (const thread of [this.#answers, this.#index]) {
       if (thread === undefined) continue
       const ended = new Promise((resolve) => thread.worker.once('exit', resolve))
@@ -141,8 +140,12 @@ export class Reading implements AsyncDisposable {
         reject(error)
       })
       worker.on('exit', () => {
-        // Whoever asks next starts it anew.
-        if (this.#index?.worker === worker) this.#index = undefined
+        // Whoever asks next starts it anew; the index, which must follow, is not left waiting for that.
+        if (this.#index?.worker === worker) {
+          this.#index = undefined
+          if (!this.#stopped)
+            this.#again = setTimeout(() => (this.#index ??= this.#start('index')), RESTART_MS)
+        }
         if (this.#answers?.worker === worker) this.#answers = undefined
         if (role === 'answers') this.#rejectAll(new NoAnswer('late', 'the search was given up; ask again'))
         reject(new Error(`the ${role} thread ended`))

@@ -36,6 +36,10 @@ const RULES: Record<string, Rule> = {
     ours: ['src/config/', 'src/system/', 'protocols/statement-facts.ts'],
     outside: ['better-sqlite3', 'node:crypto', 'node:fs', 'node:fs/promises'],
   },
+  'src/access/hosts.ts': {
+    ours: ['src/config/', 'src/system/', 'protocols/ssh/index.ts'],
+    outside: ['node:fs/promises'],
+  },
   'src/record/': {
     ours: ['src/book/', 'src/system/', 'src/access/events.ts', 'protocols/events.ts'],
     outside: ['node:crypto', 'node:fs', 'node:worker_threads'],
@@ -43,6 +47,10 @@ const RULES: Record<string, Rule> = {
   'src/gate/': {
     ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/access/', 'src/record/', 'src/config/', 'src/system/'],
     outside: ['node:net', 'node:tls', 'node:worker_threads', 'node:crypto'],
+  },
+  'src/gate/ssh-host.ts': {
+    ours: ['protocols/ssh/index.ts', 'src/access/', 'src/config/'],
+    outside: ['node:stream'],
   },
   'src/control/': {
     ours: ['src/access/', 'src/gate/', 'src/record/', 'src/system/'],
@@ -77,10 +85,15 @@ const RULES: Record<string, Rule> = {
   },
   'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
   'src/console/': { ours: ['src/http/api.ts'], outside: [] },
-  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
   'src/build-console.ts': { ours: [], outside: 'any node' },
   'src/web.ts': { ours: ['src/'], outside: ['node:crypto'] },
   'src/recording.ts': { ours: ['src/'], outside: [] },
+  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
+  'src/take-over.ts': {
+    ours: ['src/config/', 'src/control/', 'src/gate/', 'src/recording.ts', 'src/system/'],
+    outside: [],
+  },
   'src/cli/': {
     ours: [
       'src/app.ts',

@@ -29,6 +29,7 @@ import {
 /** A command of the client, as far as it was understood. */
 export interface Request {
   readonly command: Command
+  readonly payload: Uint8Array
   /** As it stood on the wire, headers included. */
   readonly bytes: Uint8Array
   /** The sequence id of its first answer. */
@@ -99,7 +100,9 @@ function announceQuery(
   if (concerns.reading) session.makeUnclear()
   const item = expect(session, 'results', operation, sequence)
   item.files = concerns.files
-  if (concerns.database !== undefined) item.effect = { type: 'database', name: concerns.database }
+  const { database, charset } = concerns
+  if (database !== undefined || charset !== undefined)
+    session.awaitEffect(item, { type: 'set', database, charset })
   const own = killed === undefined ? undefined : encodeQuery(rewritten(request, killed), session.agreed)
   session.send('target', own === undefined ? bytes : encodePacket(0, own))
 }
@@ -274,7 +277,9 @@ function announceOther(
 ): void {
   const payloads = [describeCommand(command), session.meta()]
   const operation = session.ledger.begin('db.other', payloads, { rule })
-  expect(session, KINDS[command.type], operation, sequence).effect = effectOf(command)
+  const item = expect(session, KINDS[command.type], operation, sequence)
+  const effect = effectOf(command)
+  if (effect !== undefined) session.awaitEffect(item, effect)
   if (command.type === 'reset-statement') {
     const prepared = session.statements.find(command.statement)
     if (prepared !== undefined && prepared !== 'refused') session.statements.forgetAhead(prepared)

@@ -2,7 +2,7 @@
  * How a target answers one command: which of its packets tell an outcome and must be read, which only pass. A
  * packet means something only by its place: a row may begin with the bytes of an OK, an EOF or a file request.
  */
-import { decodeLossy, ProtocolError } from '../bytes.ts'
+import { decodeLossy, duplicate, ProtocolError } from '../bytes.ts'
 import { type Capabilities, EXTENDED, FLAG, has, hasExtended } from './capabilities.ts'
 import { PAYLOAD_MAX } from './packets.ts'
 import {
@@ -123,7 +123,7 @@ export class Answer {
       return NOTHING
     }
     this.over = true
-    return { type: 'error', error: { ...error, message: error.message.slice() } }
+    return { type: 'error', error: { ...error, message: duplicate(error.message) } }
   }
 
   #readFirst(payload: Uint8Array, first: number | undefined): Told {
@@ -139,7 +139,7 @@ export class Answer {
         return this.#readEnd(payload)
       default:
         if (first === 0x00) return this.#readEnd(payload)
-        if (first === 0xfb) return { type: 'file', name: payload.slice(1) }
+        if (first === 0xfb) return { type: 'file', name: duplicate(payload, 1) }
         return this.#readColumnCount(payload)
     }
   }

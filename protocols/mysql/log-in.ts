@@ -2,7 +2,7 @@
  * Proving a password to a target, at the login and again at COM_CHANGE_USER: the plugins we can answer, what
  * each may be told and where, and the packets until the target says OK or ERR.
  */
-import { decodeLossy, encodeText, ProtocolError, Reader, Writer } from '../bytes.ts'
+import { decodeLossy, duplicate, encodeText, ProtocolError, Reader, Writer } from '../bytes.ts'
 import type { Conversation } from '../conversation.ts'
 import { answerNative, answerSha2, clearPassword, encryptPassword } from './auth.ts'
 import { type Capabilities, FLAG, has } from './capabilities.ts'
@@ -86,7 +86,7 @@ export function* logIn(
       case 0xfe: {
         const { plugin, data } = decodeAuthSwitch(r)
         // The scramble is kept beyond the packet.
-        challenge = { plugin, scramble: data.slice() }
+        challenge = { plugin, scramble: duplicate(data) }
         yield* wire.send(answer(challenge, link))
         break
       }

@@ -26,7 +26,7 @@ export const KINDS: Record<Other['type'], AnswerKind> = {
 
 /** What its OK makes true. */
 export function effectOf(command: Other): Effect | undefined {
-  if (command.type === 'init-db') return { type: 'database', name: decodeLossy(command.name) }
+  if (command.type === 'init-db') return { type: 'set', database: decodeLossy(command.name) }
   return command.type === 'reset-connection' ? { type: 'renewed' } : undefined
 }
 

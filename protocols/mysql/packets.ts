@@ -3,7 +3,7 @@
  * 16,777,215 bytes goes on in the next packet; an exact multiple ends with an empty one. The sequence id counts
  * every packet of an exchange, both ways, and wraps behind 255; a wrong one ends the connection.
  */
-import { ProtocolError, type Reader, Writer } from '../bytes.ts'
+import { duplicate, ProtocolError, type Reader, Writer } from '../bytes.ts'
 import { type Conversation, read, send } from '../conversation.ts'
 
 /** The largest payload of one packet; a longer message is split. */
@@ -136,7 +136,7 @@ export class Packets {
 
   /** Copies what was not used and lets go of the chunk. */
   rest(): Uint8Array {
-    const rest = this.#chunk.slice(this.#at)
+    const rest = duplicate(this.#chunk, this.#at)
     this.#chunk = NOTHING
     this.#at = 0
     return rest
@@ -350,7 +350,7 @@ export class Packets {
 
   #releaseCarry(): void {
     if (this.#carried === 0) return
-    this.#pieces.push(this.#carry.slice(0, this.#carried))
+    this.#pieces.push(duplicate(this.#carry, 0, this.#carried))
     this.#carried = 0
     this.#runFrom = this.#at
   }

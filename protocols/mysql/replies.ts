@@ -91,7 +91,7 @@ export class Replies {
     }
     if (answer.over) {
       this.#release()
-      this.#session.queue.shift()
+      this.#session.answered()
       this.#turn()
     }
     return true
@@ -190,7 +190,10 @@ export class Replies {
 
   /** What the target's OK makes true. */
   #become({ effect }: Expectation): void {
-    if (effect?.type === 'database') this.#session.database = effect.name
+    if (effect?.type === 'set') {
+      this.#session.database = effect.database ?? this.#session.database
+      if (effect.charset !== undefined) this.#session.learnCharset(effect.charset)
+    }
     if (effect?.type === 'renewed') this.#session.renew(this.#session.options.login.charset)
   }
 

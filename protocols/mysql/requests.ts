@@ -3,9 +3,9 @@
  * forwarded; what is refused is replaced by a command that the target refuses by itself.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { concat, encodeText, ProtocolError, Reader } from '../bytes.ts'
+import { concat, duplicate, encodeText, ProtocolError, Reader } from '../bytes.ts'
 import type { Payload } from '../events.ts'
-import type { Verdict } from '../relay.ts'
+import type { Statement, Verdict } from '../relay.ts'
 import { announce, type Request, sendGuard } from './announce.ts'
 import { type ChangeUserCommand, COM, type Command, commandBytesMax, decodeCommand } from './commands.ts'
 import { deny, refuse, replace, textOf } from './decisions.ts'
@@ -20,6 +20,17 @@ interface Oversized {
   readonly head: number[]
   readonly hash: Hash
 }
+
+const ALLOWED: Verdict = { allow: true }
+const JUDGED: ReadonlySet<Command['type']> = new Set<Command['type']>([
+  'query',
+  'prepare',
+  'execute',
+  'init-db',
+  'create-db',
+  'drop-db',
+  'process-kill',
+])
 
 /** As much as tells which statement a piece of data was for. */
 const HEAD_BYTES = 5
@@ -66,7 +77,7 @@ export class Requests {
   receive(chunk: Uint8Array): void {
     if (this.#quit) return
     if (this.#kept.length > 0 || this.#halted) {
-      this.#kept.push(chunk.slice())
+      this.#kept.push(duplicate(chunk))
       return
     }
     this.#packets.feed(chunk)
@@ -78,7 +89,7 @@ export class Requests {
     const waiting = this.#waiting
     if (waiting?.for === 'quiet' && this.#session.queue.length === 0) {
       this.#setWaiting(undefined)
-      this.#hand(waiting.request)
+      this.#decide(waiting.request)
     }
     if (this.#kept.length === 0 || this.#halted) return
     this.#packets.feed(concat(this.#kept.splice(0)))
@@ -94,16 +105,14 @@ export class Requests {
   }
 
   keep(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#kept.push(bytes.slice())
+    if (bytes.length > 0) this.#kept.push(duplicate(bytes))
   }
 
   verdict(verdict: Verdict): void {
     const waiting = this.#waiting
     if (waiting?.for !== 'verdict') throw new TypeError('a verdict that was not asked for')
     this.#setWaiting(undefined)
-    const { request } = waiting
-    if (verdict.allow) announce(this.#session, request, verdict.rule)
-    else refuse(this.#session, request, verdict.refusal, verdict.rule)
+    this.#carryOut(waiting.request, verdict)
     this.resume()
   }
 
@@ -141,15 +150,16 @@ export class Requests {
     const bytes = this.#packets.raw(payload)
     const request = this.#understand(payload, bytes, this.#packets.next)
     this.#packets.next = 0
-    const { command } = request
     if (!this.#guarded) sendGuard(this.#session)
     this.#guarded = true
+    this.#decide(request)
+  }
+
+  /** Lets it pass, refuses it, or has it wait. */
+  #decide(request: Request): void {
+    const { command } = request
     if (command.type === 'denied' || command.type === 'unknown') {
       deny(this.#session, command, request.sequence)
-      return
-    }
-    if (command.type === 'change-user' && this.#session.queue.length === 0) {
-      this.#hand(request)
       return
     }
     const reason = this.#objection(request)
@@ -157,24 +167,44 @@ export class Requests {
       refuse(this.#session, request, { ...reason, record: '' })
       return
     }
-    const wait = this.#wait(command)
-    if (wait === undefined) {
-      announce(this.#session, request)
-      this.#quit = command.type === 'quit'
+    if (this.#mustBeQuiet(command)) {
+      this.#keepWaiting('quiet', request)
       return
     }
-    // The chunk goes back to its owner meanwhile, so the command is decoded again from a copy.
-    const copy = payload.slice()
-    const again = { ...request, command: decodeCommand(copy, this.#session.agreed), bytes: bytes.slice() }
-    this.#setWaiting({ for: wait, request: again })
-    if (wait === 'verdict') this.#judge(again)
+    const statement = this.#judged(command)
+    const verdict = statement === undefined ? ALLOWED : this.#session.options.judgeAtOnce?.(statement)
+    if (verdict !== undefined) this.#carryOut(request, verdict)
+    else {
+      this.#keepWaiting('verdict', request)
+      if (statement !== undefined) this.#session.step({ type: 'judge', statement })
+    }
+  }
+
+  #carryOut(request: Request, verdict: Verdict): void {
+    const { command, sequence } = request
+    if (!verdict.allow) refuse(this.#session, request, verdict.refusal, verdict.rule)
+    else if (command.type === 'change-user') this.#change = { command, sequence }
+    else {
+      announce(this.#session, request, verdict.rule)
+      this.#quit = command.type === 'quit'
+    }
+  }
+
+  /** The chunk goes back to its owner meanwhile, so the command is decoded again from a copy. */
+  #keepWaiting(wait: Waiting['for'], request: Request): void {
+    const payload = duplicate(request.payload)
+    const command = decodeCommand(payload, this.#session.agreed)
+    this.#setWaiting({
+      for: wait,
+      request: { ...request, payload, command, bytes: duplicate(request.bytes) },
+    })
   }
 
   #understand(payload: Uint8Array, bytes: Uint8Array, sequence: number): Request {
     const command = decodeCommand(payload, this.#session.agreed)
     const texts = command.type === 'query' || command.type === 'prepare'
     const concerns = texts ? concernsOf(command.text, this.#session.dependable) : NO_CONCERNS
-    return { command, bytes, sequence, concerns, thread: this.#threadOf(command, concerns) }
+    return { command, payload, bytes, sequence, concerns, thread: this.#threadOf(command, concerns) }
   }
 
   /** Looked up once: the connection that is to be killed may end while a verdict is awaited. */
@@ -197,37 +227,37 @@ export class Requests {
     return prepared?.incomplete === true ? REASONS.incomplete : undefined
   }
 
-  #wait(command: Command): Waiting['for'] | undefined {
+  /** What it means is told by answers that have not come. */
+  #mustBeQuiet(command: Command): boolean {
+    if (this.#session.unsettled) return true
     switch (command.type) {
       case 'change-user':
-        return 'quiet'
-      case 'query':
-      case 'prepare':
+        return this.#session.queue.length > 0
       case 'execute':
-      case 'init-db':
-      case 'create-db':
-      case 'drop-db':
-      case 'process-kill':
-        return this.#session.options.judge ? 'verdict' : undefined
+      case 'fetch':
+      case 'long-data':
+      case 'close':
+      case 'reset-statement':
+        // Whoever guesses the number that a statement will get is understood once it has it.
+        return (
+          this.#session.statements.unconfirmed > 0 &&
+          this.#session.statements.find(command.statement) === undefined
+        )
       default:
-        return undefined
+        return false
     }
   }
 
-  #judge({ command }: Request): void {
+  /** What a policy is to decide on; undefined where nothing is judged. */
+  #judged(command: Command): Statement | undefined {
+    if (!this.#session.options.judge || !JUDGED.has(command.type)) return undefined
     const text = textOf(this.#session, command)
-    const statement = {
+    return {
       text: text ?? new Uint8Array(0),
       database: this.#session.database ?? '',
       // A statement that is not known has no text, and counts as one that cannot be read.
       dependable: text !== undefined && this.#session.dependable,
     }
-    this.#session.step({ type: 'judge', statement })
-  }
-
-  #hand({ command, sequence }: Request): void {
-    if (command.type !== 'change-user') throw new TypeError(`${command.type} does not wait`)
-    this.#change = { command, sequence }
   }
 
   /** Refused and not truncated; what it was stays provable by its hash. */

@@ -1,7 +1,7 @@
 /** What both directions of a relay share: what was agreed, the queue between them, and what the target has told. */
 import type { Hash } from 'node:crypto'
 import type { Payload, RelayEvent } from '../events.ts'
-import type { Side, Step } from '../relay.ts'
+import type { Side, Statement, Step, Verdict } from '../relay.ts'
 import type { Login } from './accept.ts'
 import type { Answer } from './answer.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -23,6 +23,8 @@ export interface RelayOptions {
   readonly database: string | undefined
   /** Whether each text is to be judged before it is forwarded, and again when it is executed. */
   readonly judge: boolean
+  /** Where the verdict is at hand: nothing waits for it then, and `judge` is not asked. */
+  readonly judgeAtOnce?: (statement: Statement) => Verdict
   /** The session's role may not write: each transaction is told to be read-only, as a guard rail. */
   readonly readOnly: boolean
   /** Parameters: `mask` is stored like `keep` (who looks decides), of `redact` only count and types. */
@@ -51,7 +53,7 @@ const UNANSWERED_MAX = 8192
 /** What becomes true when the target has said OK. */
 export type Effect =
   | { readonly type: 'prepared'; readonly prepared: Prepared }
-  | { readonly type: 'database'; readonly name: string }
+  | { readonly type: 'set'; readonly database?: string | undefined; readonly charset?: string | undefined }
   /** COM_RESET_CONNECTION: the session has begun anew. */
   | { readonly type: 'renewed' }
   /** The read-only guard: a target that refuses it is not worked with. */
@@ -103,12 +105,16 @@ export class Session {
   readonly statements = new Statements()
   readonly queue: (Expectation | OwnAnswer)[] = []
   database: string | undefined
+  /** Its answer tells what the commands behind it mean: in which database and character set, and of which session. */
+  #unsettled: Expectation | undefined
   upload: Upload | undefined
   /** Where the target goes on counting, behind a file of the client. */
   sequenceBehindUpload: number | undefined
   /** A command waits, for a verdict or for the answers before it. */
   waiting = false
   charset: number
+  /** The character set of texts, where a statement has set another since the login. */
+  charsetSet: string | undefined
   /** What the target asked us last: COM_CHANGE_USER begins with an answer to it. */
   challenge: Challenge
   #status: number
@@ -150,6 +156,21 @@ export class Session {
     return this.queue.length >= UNANSWERED_MAX
   }
 
+  /** Whether the next command must wait to be understood. */
+  get unsettled(): boolean {
+    return this.#unsettled !== undefined
+  }
+
+  awaitEffect(item: Expectation, effect: Effect): void {
+    item.effect = effect
+    this.#unsettled = item
+  }
+
+  /** The answer at the head of the queue is over. */
+  answered(): void {
+    if (this.queue.shift() === this.#unsettled) this.#unsettled = undefined
+  }
+
   get inTransaction(): boolean {
     return (this.#status & STATUS.IN_TRANSACTION) !== 0
   }
@@ -171,11 +192,12 @@ export class Session {
     for (const change of changes) {
       if (change.type === 'schema') this.database = change.name
       else if (change.type === 'variable' && change.name === 'character_set_client')
-        this.#learnCharset(change.value)
+        this.learnCharset(change.value)
     }
   }
 
-  #learnCharset(name: string): void {
+  learnCharset(name: string): void {
+    this.charsetSet = name
     if (/^(?:big5|sjis|gbk|cp932|gb18030|gb2312|euckr)$/i.test(name)) this.#unclear = true
   }
 
@@ -183,6 +205,7 @@ export class Session {
   renew(charset: number): void {
     this.statements.clear()
     this.charset = charset
+    this.charsetSet = undefined
     this.#unclear = false
   }
 
@@ -191,11 +214,11 @@ export class Session {
     const circumstances = {
       ...(this.database === undefined ? {} : { database: this.database }),
       transaction: this.inTransaction ? 'open' : 'none',
-      charset: charsetName(this.charset),
+      charset: this.charsetSet ?? charsetName(this.charset),
       pid: this.options.ready.threadId,
     }
     if (more !== undefined) return json('meta', { ...circumstances, ...more })
-    const key = `${circumstances.transaction} ${this.charset} ${this.database ?? ''}`
+    const key = `${circumstances.transaction} ${circumstances.charset} ${this.database ?? ''}`
     const found = this.#metas.get(key)
     if (found !== undefined) return found
     const made = json('meta', circumstances, true)

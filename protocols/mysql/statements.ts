@@ -3,7 +3,7 @@
  * The target gives the numbers; -1 means the last one prepared, which may not have its number yet.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { ProtocolError, Writer } from '../bytes.ts'
+import { duplicate, ProtocolError, Writer } from '../bytes.ts'
 import type { Payload } from '../events.ts'
 import { describeBytes, type ParamType, type Value } from './values.ts'
 
@@ -76,20 +76,27 @@ export class Statements {
   /** Those with values sent ahead. */
   readonly #waiting = new Set<Prepared>()
   #textBytes = 0
+  #unconfirmed = 0
   /** `refused`: an execution of -1 must not reach an older statement. */
   #last: Prepared | undefined | 'refused'
+
+  /** How many the target has not answered for. */
+  get unconfirmed(): number {
+    return this.#unconfirmed
+  }
 
   /** The text as a payload that lasts, where there is room for it. */
   keepText(text: Uint8Array): Payload | undefined {
     if (this.#textBytes + text.length > TEXT_BYTES_MAX) return undefined
     this.#textBytes += text.length
-    return { type: 'sql', body: text.slice(), repeats: true }
+    return { type: 'sql', body: duplicate(text), repeats: true }
   }
 
   /** Sent to the target, which has not answered. */
   announce(prepared: Prepared): void {
     if (this.#byId.size >= STATEMENTS_MAX) throw new ProtocolError(`${STATEMENTS_MAX} prepared statements`)
     this.#last = prepared
+    this.#unconfirmed++
   }
 
   refuse(): void {
@@ -97,6 +104,7 @@ export class Statements {
   }
 
   confirm(prepared: Prepared, id: number, params: number): void {
+    this.#unconfirmed--
     if (prepared.assumed && prepared.params !== params) {
       throw new ProtocolError(`a statement of ${params} parameters where its text shows ${prepared.params}`)
     }
@@ -107,6 +115,7 @@ export class Statements {
 
   /** The target refused it. */
   fail(prepared: Prepared): void {
+    this.#unconfirmed--
     this.#drop(prepared)
   }
 

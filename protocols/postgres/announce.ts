@@ -198,7 +198,9 @@ function announceSync(session: Session): void {
   }
   session.doubt = undefined
   const item = new Expectation('sync')
-  item.copiesEnded = host?.copies.filter((copy) => copy.ended).length ?? 0
+  if (host !== undefined && host.copies.length > 0) {
+    item.copiesEnded = host.copies.filter((copy) => copy.ended).length
+  }
   session.skipping = false
   session.batch++
   session.queue.push(item)

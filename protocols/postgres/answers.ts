@@ -10,9 +10,8 @@ import { oids } from './frontend.ts'
 import type { Operation, Result } from './operations.ts'
 import type { Expectation, Withheld } from './queue.ts'
 import { encodeError } from './refusal.ts'
-import { countOf, resultOf, tagOf } from './results.ts'
+import { resultOf, type Tag, tagOf } from './results.ts'
 import type { Session } from './session.ts'
-import { changedBy } from './statements.ts'
 
 /** Of these only the header matters, and they may be long. */
 const STREAMED: ReadonlySet<number> = new Set(Array.from('ADNTVd', (tag) => tag.charCodeAt(0)))
@@ -98,7 +97,6 @@ export class Answers {
 
   #message(tag: number, bytes: Uint8Array, start: number, end: number): void {
     const { queue } = this.#session
-    const body = (): Reader => new Reader(bytes.subarray(start + HEADER_BYTES, end))
     switch (String.fromCharCode(tag)) {
       case '1':
         this.#parsed(this.#expected('parse'))
@@ -113,10 +111,10 @@ export class Answers {
         this.#settle(this.#expected('describe'))
         break
       case 't':
-        this.#describeParameters(this.#expected('describe'), body())
+        this.#describeParameters(this.#expected('describe'), new Reader(bytes, start + HEADER_BYTES, end))
         break
       case 'S':
-        this.#parameterStatus(body())
+        this.#parameterStatus(new Reader(bytes, start + HEADER_BYTES, end))
         break
       case 'C':
       case 'I':
@@ -124,7 +122,7 @@ export class Answers {
         this.#complete(String.fromCharCode(tag), bytes, start, end)
         return
       case 'E':
-        this.#error(fields(body()), bytes, start, end)
+        this.#error(fields(new Reader(bytes, start + HEADER_BYTES, end)), bytes, start, end)
         return
       case 'Z':
         this.#ready(bytes[start + HEADER_BYTES] ?? 0)
@@ -240,18 +238,15 @@ export class Answers {
     const { operation } = head
     if (operation === undefined || (kind === 's' && head.kind !== 'execute'))
       throw unexpected('PortalSuspended')
-    const tag = kind === 'C' ? tagOf(bytes, start + HEADER_BYTES, end) : ''
+    const tag = kind === 'C' ? tagOf(bytes, start + HEADER_BYTES, end) : NO_TAG
     // Without a count of the server's, as for SHOW, the rows seen are counted; of those withheld it does not tell.
-    const rows = kind === 's' ? operation.rows : head.withheld === undefined ? countOf(tag) : undefined
-    endCopy(this.#session, head, 'ok', rows === undefined ? {} : { rows })
+    const rows = kind === 's' ? operation.rows : head.withheld === undefined ? tag.rows : undefined
+    if (head.copy !== undefined) endCopy(this.#session, head, 'ok', rows === undefined ? {} : { rows })
     head.answered = true
-    const result = {
-      outcome: 'ok',
-      ...(kind === 's' ? { suspended: true } : { tag }),
-      ...(rows === undefined ? {} : { rows }),
-    } as const
+    const result: Result =
+      kind === 's' ? { outcome: 'ok', suspended: true, rows } : { outcome: 'ok', tag: tag.text, rows }
     // What such a tag says of names must be known for each.
-    session.ledger.add(operation, result, changedBy(tag) !== undefined)
+    session.ledger.add(operation, result, tag.changesNames)
     session.flow.hold()
     if (head.kind === 'execute') this.#executed(head)
     if (head.withheld === undefined) this.#pass(bytes, start, end)
@@ -397,3 +392,4 @@ const COPY_DATA = 'd'.charCodeAt(0)
 const COPY_IN = 'G'.charCodeAt(0)
 const COPY_OUT = 'H'.charCodeAt(0)
 const NOTHING = new Uint8Array(0)
+const NO_TAG: Tag = { text: '', rows: undefined, changesNames: false }

@@ -22,7 +22,7 @@ function beginCopy(session: Session, host: Expectation): Copy {
     throw new ProtocolError(`more than ${COPIES_MAX} COPYs in one statement`)
   const parent = host.operation?.number
   const copy = new Copy(session.ledger.begin('db.copy', [], { parent }))
-  host.copies.push(copy)
+  host.copies = [...host.copies, copy]
   return copy
 }
 

@@ -2,7 +2,7 @@
  * Messages of protocol 3: one byte of tag, four of length (itself included), the body. This file cuts a stream
  * at them and knows how long each may be; what is in them is known in frontend.ts and backend.ts.
  */
-import { concat, ProtocolError, Writer } from '../bytes.ts'
+import { concat, duplicate, ProtocolError, Writer } from '../bytes.ts'
 import { type Conversation, read } from '../conversation.ts'
 
 export const HEADER_BYTES = 5
@@ -152,7 +152,7 @@ export class Cutter {
   /** Copies what was not read yet. */
   keep(): void {
     if (this.#owned) return
-    this.#chunk = this.#chunk.slice(this.#at)
+    this.#chunk = duplicate(this.#chunk, this.#at)
     this.#owned = true
     this.#at = 0
   }

@@ -53,9 +53,14 @@ export type FrontendMessage =
   | { readonly type: 'copy-fail'; readonly message: Uint8Array }
   | { readonly type: 'copy-done' | 'flush' | 'sync' | 'terminate' }
 
-/** Decodes the body of one message. `tag` is the byte before the length. */
-export function decodeFrontend(tag: number, body: Uint8Array): FrontendMessage {
-  const r = new Reader(body)
+/** Decodes the body of one message, at bytes[start..end). `tag` is the byte before the length. */
+export function decodeFrontend(
+  tag: number,
+  bytes: Uint8Array,
+  start = 0,
+  end = bytes.length,
+): FrontendMessage {
+  const r = new Reader(bytes, start, end)
   const message = decodeBody(tag, r)
   r.end()
   return message

@@ -5,6 +5,7 @@
  * fails, and whoever wants to hide a statement would arrange just that.
  */
 import { ProtocolError } from '../bytes.ts'
+import { Memo } from './memo.ts'
 
 /** PostgreSQL cuts names to NAMEDATALEN - 1 bytes: two longer ones that begin alike are one to it. */
 const NAME_BYTES = 63
@@ -16,6 +17,12 @@ const NAMES_MAX = 65_536
  * the same bytes may be two names, and different ones the same. They are not followed, and recorded as unknown.
  */
 export function nameKey(name: Uint8Array): string | undefined {
+  return name.length === 0 ? '' : keys.of(name)
+}
+
+const keys = new Memo(makeKey)
+
+function makeKey(name: Uint8Array): string | undefined {
   let key = ''
   const length = Math.min(name.length, NAME_BYTES)
   for (let i = 0; i < length; i++) {

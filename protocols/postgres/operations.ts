@@ -1,6 +1,6 @@
 /** Numbers the operations of a session and says of each what it was and how it ended. */
 import { encodeText } from '../bytes.ts'
-import type { Act, Outcome, Payload, RelayEvent } from '../events.ts'
+import type { Act, Outcome, OutcomeFacts, Payload, RelayEvent } from '../events.ts'
 
 /** One of several answers to a statement; the tag is the server's own word for what it did. */
 export interface Result {
@@ -9,7 +9,7 @@ export interface Result {
   readonly tag?: string
   /** The portal has more rows; another Execute will fetch them. */
   readonly suspended?: boolean
-  readonly rows?: number
+  readonly rows?: number | undefined
   readonly message?: string
   /** So many results stand together here. */
   readonly count?: number
@@ -43,6 +43,7 @@ export interface Beginning {
 }
 
 const NOTHING: readonly Payload[] = []
+const NO_FACTS = {}
 
 export class Ledger {
   readonly #record: (event: RelayEvent) => void
@@ -61,14 +62,7 @@ export class Ledger {
   begin(act: Act, payloads: readonly Payload[], { parent, rule }: Beginning = {}): Operation {
     const operation = new Operation(this.#next++, act)
     this.#open.add(operation)
-    this.#record({
-      type: 'begin',
-      op: operation.number,
-      act,
-      ...(parent === undefined ? {} : { parent }),
-      ...(rule === undefined ? {} : { rule }),
-      payloads,
-    })
+    this.#record({ type: 'begin', op: operation.number, act, parent, rule, payloads })
     return operation
   }
 
@@ -84,8 +78,8 @@ export class Ledger {
    * same. `decisive` ones are kept one by one, however many there are.
    */
   add(operation: Operation, result: Result, decisive = result.outcome !== 'ok'): void {
-    const rows = result.rows ?? (operation.rows > 0 ? operation.rows : undefined)
-    push(operation, rows === undefined ? result : { ...result, rows }, decisive)
+    const isCounted = result.rows !== undefined || operation.rows === 0
+    push(operation, isCounted ? result : { ...result, rows: operation.rows }, decisive)
     operation.bytesInAll += operation.bytes
     operation.rows = 0
     operation.bytes = 0
@@ -111,6 +105,11 @@ export class Ledger {
   /** Ends an operation with the results it has; several stand in `res`, one by one. */
   finish(operation: Operation, payloads: readonly Payload[] = NOTHING): void {
     const { results } = operation
+    const [only] = results
+    if (only !== undefined && results.length === 1 && only.outcome === 'ok' && only.suspended !== true) {
+      this.end(operation, 'ok', { rows: only.rows, bytes: operation.bytesInAll, payloads })
+      return
+    }
     const failed = results.find(({ outcome }) => outcome !== 'ok')
     const rows = results.reduce((sum, result) => sum + (result.rows ?? 0), 0)
     this.end(operation, failed?.outcome ?? 'ok', {
@@ -131,18 +130,17 @@ export class Ledger {
   end(
     operation: Operation,
     outcome: Outcome,
-    facts: { code?: string; rows?: number; bytes?: number; payloads?: readonly Payload[] } = {},
+    { code, rows, bytes, payloads }: Omit<OutcomeFacts, 'outcome'> = NO_FACTS,
   ): void {
     if (!this.#open.delete(operation)) return
-    const { code, rows, bytes, payloads } = facts
     this.#record({
       type: 'end',
       op: operation.number,
       outcome,
-      ...(code === undefined ? {} : { code }),
-      ...(rows === undefined ? {} : { rows }),
-      ...(bytes === undefined || bytes === 0 ? {} : { bytes }),
-      ...(payloads === undefined || payloads.length === 0 ? {} : { payloads }),
+      code,
+      rows,
+      bytes: bytes === 0 ? undefined : bytes,
+      payloads: payloads?.length === 0 ? undefined : payloads,
     })
   }
 

@@ -3,6 +3,8 @@ import { createHash, type Hash } from 'node:crypto'
 import type { Operation } from './operations.ts'
 import type { Portal, Statement } from './statements.ts'
 
+const NO_COPIES: readonly Copy[] = []
+
 /** One message of the client that has an answer of its own. */
 export class Expectation {
   readonly kind: 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'call' | 'sync'
@@ -19,7 +21,7 @@ export class Expectation {
   /** The row limit is passed: what else the server says of this statement is kept from the client. */
   withheld: Withheld | undefined
   /** COPYs that the client has sent data for, or that the server has asked for, in order. */
-  copies: Copy[] = []
+  copies: readonly Copy[] = NO_COPIES
   /** The one of them that the server is at. */
   copy: Copy | undefined
   /** Syncs behind this and before its answer, as long as it may be a COPY. */

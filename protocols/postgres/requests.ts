@@ -4,7 +4,7 @@
  * transactions, savepoints and what is skipped until the next Sync.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { ProtocolError } from '../bytes.ts'
+import { duplicate, ProtocolError } from '../bytes.ts'
 import type { Payload } from '../events.ts'
 import type { Statement, Verdict } from '../relay.ts'
 import { announce, announceSubstitute } from './announce.ts'
@@ -94,7 +94,7 @@ export class Requests {
       if (cut === 'none') return
       const { tag, bytes, start, end } = this.#cutter
       if (cut === 'message')
-        this.#take(decodeFrontend(tag, bytes.subarray(start + HEADER_BYTES, end)), bytes, start, end)
+        this.#take(decodeFrontend(tag, bytes, start + HEADER_BYTES, end), bytes, start, end)
       else if (tag === COPY_DATA) this.#copyData(bytes, start, end)
       else this.#dropOversized(bytes, start, end)
     }
@@ -128,8 +128,8 @@ export class Requests {
       return
     }
     // The chunk goes back to its owner meanwhile, so the message is decoded again from a copy.
-    const copy = bytes.slice(start, end)
-    const again = decodeFrontend(copy[0] ?? 0, copy.subarray(HEADER_BYTES))
+    const copy = duplicate(bytes, start, end)
+    const again = decodeFrontend(copy[0] ?? 0, copy, HEADER_BYTES)
     this.#waiting = { for: wait, message: again, bytes: copy }
     if (wait === 'verdict') this.#session.flow.step({ type: 'judge', statement: this.#statementOf(again) })
   }

@@ -1,4 +1,5 @@
 /** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
+import { duplicate } from '../bytes.ts'
 import type { Outcome, Payload } from '../events.ts'
 import type { Statement as JudgedStatement, Verdict } from '../relay.ts'
 import type { TransactionStatus } from './backend.ts'
@@ -138,7 +139,7 @@ export class Session {
       if (this.#textBytes + sql.length > TEXTS_BYTES_MAX) return undefined
     }
     this.#textBytes += sql.length
-    return { type: 'sql', body: sql.slice(), repeats: true }
+    return { type: 'sql', body: duplicate(sql), repeats: true }
   }
 
   /** Whether the server is reading COPY data now, as far as we can know. */

@@ -2,7 +2,7 @@
  * The packets that have no tag: they come first on a connection, before both sides know what they speak.
  * Length (itself included), then a code that is either a protocol version or one of three requests.
  */
-import { ProtocolError, Reader, Writer } from '../bytes.ts'
+import { duplicate, ProtocolError, Reader, Writer } from '../bytes.ts'
 import { type Conversation, read } from '../conversation.ts'
 import { lengthAt } from './frames.ts'
 
@@ -66,7 +66,7 @@ export function decodeStartup(body: Uint8Array): StartupPacket {
 /** The rest of a message, copied because it outlives the message. */
 export function secret(r: Reader): Uint8Array {
   if (r.left < 4 || r.left > SECRET_BYTES_MAX) throw new ProtocolError(`a cancel secret of ${r.left} bytes`)
-  return r.rest().slice()
+  return duplicate(r.rest())
 }
 
 function pairs(r: Reader): Map<string, string> {

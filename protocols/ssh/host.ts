@@ -87,6 +87,16 @@ export class HostConnection {
     this.#channels.get(channel)?.credit(bytes)
   }
 
+  /** A connection from this host to a further one, whose bytes nobody here looks at. */
+  streamTo({ host, port }: { readonly host: string; readonly port: number }): Promise<Duplex> {
+    return new Promise((resolve, reject) => {
+      this.#client.forwardOut('127.0.0.1', 0, host, port, (error, stream) => {
+        if (error) reject(new HostError('unreachable', error.message, { cause: error }))
+        else resolve(stream)
+      })
+    })
+  }
+
   end(): void {
     this.#over = true
     this.#client.end()

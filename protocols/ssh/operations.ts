@@ -11,10 +11,11 @@ export interface Begin {
 export class Operations {
   readonly #record: (event: RelayEvent) => void
   readonly #open = new Set<number>()
-  #next = 1
+  #next: number
 
-  constructor(record: (event: RelayEvent) => void) {
+  constructor(record: (event: RelayEvent) => void, first = 1) {
     this.#record = record
+    this.#next = first
   }
 
   get idle(): boolean {

@@ -19,6 +19,8 @@ import { TerminalTap } from './terminal-tap.ts'
 export interface RelayOptions {
   /** The recorded session's id, by which a refused person can name the record. */
   readonly session: string
+  /** The number that the first operation takes; 1 unless the session has had some already. */
+  readonly firstOperation?: number
   /** Whether the standard input of programs without a terminal is kept, up to a mebibyte, or only hashed. */
   readonly stdin: 'keep' | 'hash'
   /** Whether the output of programs without a terminal is kept. */
@@ -64,7 +66,10 @@ export class Relay {
     this.#channels = channels
     this.#steps = steps
     this.#options = options
-    this.#operations = new Operations((event) => steps.push({ type: 'record', event }))
+    this.#operations = new Operations(
+      (event) => steps.push({ type: 'record', event }),
+      options.firstOperation ?? 1,
+    )
   }
 
   get idle(): boolean {

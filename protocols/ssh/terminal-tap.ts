@@ -41,9 +41,12 @@ export class TerminalTap implements Tap {
   fromHost(stream: Stream, bytes: Uint8Array): void {
     this.#bytes += bytes.length
     this.#record(stream === 'output' ? 'o' : 'e', bytes)
-    for (const command of this.#watch.shown(bytes)) {
-      this.#commands++
-      this.#frame('m', JSON.stringify({ command: command.text, by: command.by }))
+    for (const derived of this.#watch.shown(bytes)) {
+      if ('status' in derived) this.#frame('m', JSON.stringify({ status: derived.status }))
+      else {
+        this.#commands++
+        this.#frame('m', JSON.stringify({ command: derived.text, by: derived.by }))
+      }
     }
     this.#ports.toPerson(stream, bytes)
   }

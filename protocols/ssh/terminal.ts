@@ -18,6 +18,11 @@ export interface DerivedCommand {
   readonly by: 'mark' | 'cursor' | 'prompt'
 }
 
+/** By the shell's own marks: how the command entered last has ended. */
+export interface CommandStatus {
+  readonly status: number
+}
+
 export interface Unechoed {
   /** Lines entered of which nothing was shown, and the characters typed in them. */
   readonly lines: number
@@ -41,6 +46,9 @@ const ENDS = new Set([0x03, 0x04, 0x1a, 0x1c])
 /** Up to the first of these and a space, a line is a prompt. */
 const PROMPT = /^.{0,200}?[$#%>❯➜λ»] +(?=\S)/u
 
+/** OSC 133 of a shell that has run a command: its exit status. */
+const COMMAND_ENDS = /^133;D;(\d{1,3})(?:;|$)/
+
 /** A line that is typed, from its first key to its Enter. */
 interface Typed {
   text: string
@@ -56,7 +64,7 @@ export class TerminalWatch {
   readonly #screen: Screen
   readonly #output: TerminalParser
   readonly #input: TerminalParser
-  #found: DerivedCommand[] = []
+  #found: (DerivedCommand | CommandStatus)[] = []
   /** Lines that were entered and not yet seen to end on the screen, oldest first. */
   #entered: Typed[] = []
   #line = newLine()
@@ -88,8 +96,8 @@ export class TerminalWatch {
     this.#input.push(bytes)
   }
 
-  /** What was entered, by what is now known to have stood on the screen. */
-  shown(bytes: Uint8Array): readonly DerivedCommand[] {
+  /** What was entered, by what is now known to have stood on the screen, and how it ended where the shell says so. */
+  shown(bytes: Uint8Array): readonly (DerivedCommand | CommandStatus)[] {
     this.#shownSinceTick = true
     this.#output.push(bytes)
     const found = this.#found
@@ -185,6 +193,8 @@ export class TerminalWatch {
       csi: (parameters, final) => this.#csi(parameters, final),
       osc: (text) => {
         if (text.startsWith('133;B')) this.#mark = screen.position
+        const status = COMMAND_ENDS.exec(text)?.[1]
+        if (status !== undefined) this.#found.push({ status: Number(status) })
       },
     }
   }

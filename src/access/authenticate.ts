@@ -15,7 +15,7 @@ import { Tally } from './tally.ts'
 import { type StoredPassword, scramVerifier, type Verifier } from './verifier.ts'
 
 /** How somebody proved who they are. */
-export type Method = 'password' | 'token' | 'ssh-key' | 'certificate'
+export type Method = 'password' | 'token' | 'ssh-key' | 'ssh-certificate' | 'certificate'
 
 /** Who vouches for the user. Single sign-on becomes a second kind, which brings groups of its own. */
 export type IdentitySource = { readonly type: 'configuration' }
@@ -29,6 +29,8 @@ export interface IdentityFacts {
   readonly method: Method
   /** The id of the token that was used. */
   readonly token?: string
+  /** The fingerprint of the SSH key that was used, and what a certificate calls it. */
+  readonly key?: string
 }
 
 let prove: (facts: IdentityFacts) => Identity
@@ -218,8 +220,13 @@ export class Attempt {
   }
 
   /** The caller has verified a signature by this key over this very connection. */
-  signedBy(blob: Uint8Array): LoginResult {
-    return this.knowsKey(blob) ? this.#accept('ssh-key') : this.refuse()
+  signedBy(blob: Uint8Array, key: string): LoginResult {
+    return this.knowsKey(blob) ? this.#accept('ssh-key', { key }) : this.refuse()
+  }
+
+  /** The caller has verified the signature, and a certificate for it of an authority that is trusted here. */
+  certifiedBy(key: string): LoginResult {
+    return this.#accept('ssh-certificate', { key })
   }
 
   /** A certificate that TLS has verified. Undefined when it is not this user's: it then counts for nothing. */
@@ -271,17 +278,17 @@ export class Attempt {
   #acceptToken(token: StoredToken): LoginResult {
     if (token.expires <= this.#parts.clock.now()) return this.#refused('expired')
     this.#parts.accounts.tokenUsed(token)
-    return this.#accept('token', token.id)
+    return this.#accept('token', { token: token.id })
   }
 
-  #accept(method: Method, token?: string): LoginResult {
+  #accept(method: Method, by: { readonly token?: string; readonly key?: string } = {}): LoginResult {
     const { user, address } = this.#request
     const account = this.#user
     if (account === undefined) return this.refuse()
     if (method !== 'token') this.#parts.lockout.succeeded(user, address)
     const sub = this.#parts.accounts.subjectOf(user)
     const facts = { user, sub, kind: account.kind, source: { type: 'configuration' }, method } as const
-    return { type: 'identity', identity: prove(token === undefined ? facts : { ...facts, token }) }
+    return { type: 'identity', identity: prove({ ...facts, ...by }) }
   }
 
   #refused(code: LoginFailure): LoginResult {

@@ -18,6 +18,8 @@ export interface Who {
   readonly method?: string
   /** The token that was used, by its id. */
   readonly token?: string
+  /** The SSH key that was used, by its fingerprint. */
+  readonly key?: string
   /** The roles in force when the session was opened. */
   readonly roles?: readonly string[]
   /** What the client says of itself: program, version, connection attributes. Claims, nothing more. */
@@ -75,7 +77,7 @@ export interface SessionCloseEvent {
   readonly why: SessionEnd
 }
 
-export type AdminAct = 'token.create' | 'token.revoke' | 'session.kill' | 'kek.change'
+export type AdminAct = 'token.create' | 'token.revoke' | 'session.kill' | 'kek.change' | 'gateway.hand-over'
 
 /** The operator on the gateway itself, whom no account names. */
 export const LOCAL_SUBJECT = 'local'

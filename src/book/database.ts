@@ -101,8 +101,11 @@ export function openForReading(path: string): Database {
   return db
 }
 
-/** Held for life by the one process that may write the book; the kernel frees it when that process dies. */
-export function holdLock(path: string): Database {
+/** A lock whose owner is forgotten would go with it, unseen, at the next collection. */
+const held = new Set<Database>()
+
+/** Held until it is closed by the one process that may write the book; the kernel frees it when that process dies. */
+export function holdLock(path: string): { close(): void } {
   const lock = new Sqlite(path)
   try {
     lock.pragma('busy_timeout = 0')
@@ -111,5 +114,11 @@ export function holdLock(path: string): Database {
     lock.close()
     throw new BookError('locked', `${path}: another process has this book open`, { cause })
   }
-  return lock
+  held.add(lock)
+  return {
+    close: () => {
+      held.delete(lock)
+      lock.close()
+    },
+  }
 }

@@ -70,7 +70,7 @@ export class FormatError extends Error {
   }
 }
 
-/** The canonical form of a leaf, or of a journal entry's members. It writes what it is given and judges nothing. */
+/** The canonical form of a leaf, or of a journal entry's members. Of what it is given it judges only the integers. */
 export function canonical(value: Members | Leaf): string {
   const grammar = grammarOf('v' in value ? LEAVES : ENTRIES, value.kind)
   return write(grammar, value, value)
@@ -100,11 +100,19 @@ function write(grammar: Grammar, members: Partial<Leaf>, place: Partial<Leaf>): 
     if (value === undefined) continue
     text += label
     if (typeof value === 'string') text += quote(value)
-    else if (typeof value === 'number' || typeof value === 'boolean') text += value
+    else if (typeof value === 'number') {
+      // Beyond 2^53 - 1 two integers share one number, and no reader takes them.
+      if (!Number.isSafeInteger(value)) throw impossible(members.kind, name)
+      text += value
+    } else if (typeof value === 'boolean') text += value
     else if (shape === 'refs') text += writeRefs(members.ref ?? [])
     else text += JSON.stringify(value)
   }
   return `{${text.slice(1)}}`
+}
+
+function impossible(kind: string | undefined, name: MemberName): FormatError {
+  return new FormatError('schema', `${kind}: ${name} has an impossible value`)
 }
 
 function quote(text: string): string {
@@ -112,7 +120,9 @@ function quote(text: string): string {
 }
 
 function writeRefs(refs: readonly Ref[]): string {
-  return `[${refs.map((ref) => `{"h":"${ref.h}","i":${ref.i},"n":${ref.n},"t":${quote(ref.t)}}`).join(',')}]`
+  return `[${readRefs(refs)
+    .map((ref) => `{"h":"${ref.h}","i":${ref.i},"n":${ref.n},"t":${quote(ref.t)}}`)
+    .join(',')}]`
 }
 
 /** Whether every member has been written: one that the kind does not have must not vanish in silence. */

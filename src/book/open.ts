@@ -18,12 +18,12 @@ import { readSigner } from './create.ts'
 import { BookError, holdLock, openForWriting, sqliteCode } from './database.ts'
 import { type BookFiles, bookFiles } from './files.ts'
 import { decodeBundle, encodeBase64, FormatError, type Leaf, parseLeaf } from './format.ts'
-import { StoredHashes, TILE_HASHES } from './hashes.ts'
+import { bookHashes, StoredHashes } from './hashes.ts'
 import { FORMAT } from './kinds.ts'
 import { APPLICATION_ID } from './schema.ts'
 import { Sidecar } from './sidecar.ts'
 import type { Head } from './store.ts'
-import { leafHash, readEdge } from './tree.ts'
+import { leafHash, readEdge, TILE_HASHES } from './tree.ts'
 
 /** These are checked one by one at each start; `gatebook verify` checks all. */
 const LEAVES_CHECKED = 1024
@@ -151,7 +151,7 @@ function checkHead(
   const end = db.prepare('SELECT first + count FROM bundle ORDER BY first DESC LIMIT 1').pluck().get() ?? 0
   if (end !== size)
     throw new BookError('damaged', `${files.book}: its head is of ${size} records and it holds ${end}`)
-  const stored = new StoredHashes(db)
+  const stored = new StoredHashes(bookHashes(db))
   const edge = readEdge(size, stored)
   if (Buffer.compare(edge.root(), root) !== 0) {
     throw new BookError('damaged', `${files.book}: its records do not give the root that its head signs`)
@@ -197,11 +197,7 @@ function partialTiles(stored: StoredHashes, size: number): Uint8Array[][] {
   for (let level = 0, count = size; count > 0; level++) {
     const full = Math.floor(count / TILE_HASHES)
     const from = full * TILE_HASHES
-    levels.push(
-      level === 0
-        ? stored.leafHashes(from, count)
-        : Array.from({ length: count - from }, (_, k) => stored.hash(level * 8, from + k)),
-    )
+    levels.push([...stored.nodes(level, from, count - from)])
     count = full
   }
   return levels
@@ -221,7 +217,7 @@ function checkSidecar(files: BookFiles, sidecar: Sidecar, db: Database, head: He
       `the book ends at ${head.size} and head.note signs ${kept.size}: records ${head.size} to ${kept.size - 1} are missing`,
     )
   }
-  if (Buffer.compare(readEdge(kept.size, new StoredHashes(db)).root(), kept.root) !== 0) {
+  if (Buffer.compare(readEdge(kept.size, new StoredHashes(bookHashes(db))).root(), kept.root) !== 0) {
     throw new BookError(
       'behind-sidecar',
       `the book and head.note differ within the first ${kept.size} records`,

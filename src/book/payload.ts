@@ -10,9 +10,15 @@ import type { Ref } from './format.ts'
 export const PAYLOAD_BODY_MAX = 1 << 20
 /** blind, codec and tag around the body. */
 export const PAYLOAD_OVERHEAD = 33
-/** A session is closed and opened anew before it passes either of these. */
-export const PAYLOADS_PER_KEY_MAX = 2 ** 32
-export const BYTES_PER_KEY_MAX = 2 ** 40
+/** What one key may seal. A session that comes near to either is closed. */
+export interface KeyLimits {
+  readonly payloads: number
+  readonly bytes: number
+}
+
+export const KEY_LIMITS: KeyLimits = { payloads: 2 ** 32, bytes: 2 ** 40 }
+/** Kept of both for what a session that ends still has to seal: the streams that its operations are filling. */
+export const KEY_RESERVE: KeyLimits = { payloads: 2 ** 18, bytes: 2 ** 34 }
 
 const KEY_BYTES = 32
 const BLIND_BYTES = 16
@@ -57,12 +63,14 @@ export class DataKey {
   #key: KeyObject | undefined
   readonly #prefix: string
   readonly #random: Random
+  readonly #limits: KeyLimits
   readonly #nonce = Buffer.alloc(12)
   #next = 0
   #sealed = 0
 
-  constructor(origin: string, sid: string, random: Random) {
+  constructor(origin: string, sid: string, random: Random, limits = KEY_LIMITS) {
     this.sid = sid
+    this.#limits = limits
     this.#bytes = random(KEY_BYTES)
     this.#key = createSecretKey(this.#bytes)
     this.#prefix = associatedPrefix(origin, sid)
@@ -70,9 +78,13 @@ export class DataKey {
     this.commitment = commitment(this.#bytes)
   }
 
-  /** Whether the session must be closed before more is sealed. */
-  get exhausted(): boolean {
-    return this.#next >= PAYLOADS_PER_KEY_MAX || this.#sealed + PAYLOAD_BODY_MAX > BYTES_PER_KEY_MAX
+  /** Whether so much more may be sealed and the reserve is left. Where it may not, the session has to end. */
+  hasRoom(payloads: number, bytes: number): boolean {
+    return this.#fits(payloads + KEY_RESERVE.payloads, bytes + KEY_RESERVE.bytes)
+  }
+
+  #fits(payloads: number, bytes: number): boolean {
+    return this.#next + payloads <= this.#limits.payloads && this.#sealed + bytes <= this.#limits.bytes
   }
 
   /** Hands the key's bytes to `wrap`, which must not keep them. */
@@ -85,7 +97,7 @@ export class DataKey {
     if (body.length > PAYLOAD_BODY_MAX)
       throw new RangeError(`a payload of ${body.length} bytes is not cut in parts`)
     assert(this.#key !== undefined, 'a destroyed key seals nothing')
-    if (this.exhausted) throw new RangeError(`the data key of session ${this.sid} is used up`)
+    if (!this.#fits(1, body.length)) throw new RangeError(`the data key of session ${this.sid} is used up`)
     const i = this.#next++
     this.#sealed += body.length
 
@@ -120,13 +132,20 @@ export class DataKey {
   }
 }
 
-/** A key that came out of keys.db: it has been held against its commitment, and it only opens. */
+/** Whether these are the bytes that a leaf names, which needs no key. */
+export function requireNamed(ref: Ref, bytes: Uint8Array): void {
+  if (bytes.length !== ref.n || hash('sha256', bytes, 'base64') !== ref.h) {
+    throw new PayloadError('payload', `payload ${ref.i} is not the one its leaf names`)
+  }
+}
+
+/** A key that came out of keys.db or of a proof: it has been held against its commitment, and it only opens. */
 export class OpenedKey {
   readonly #key: KeyObject
   readonly #prefix: string
 
   constructor(origin: string, sid: string, key: Uint8Array, com: string) {
-    if (commitment(key) !== com) {
+    if (key.length !== KEY_BYTES || commitment(key) !== com) {
       throw new PayloadError('commitment', `the key of session ${sid} is not the one its opening leaf names`)
     }
     this.#key = createSecretKey(key)
@@ -135,9 +154,7 @@ export class OpenedKey {
 
   /** First the bytes against the leaf, then the cipher: one leaf opens to one plaintext. */
   open(ref: Ref, bytes: Uint8Array): Buffer {
-    if (bytes.length !== ref.n || hash('sha256', bytes, 'base64') !== ref.h) {
-      throw new PayloadError('payload', `payload ${ref.i} is not the one its leaf names`)
-    }
+    requireNamed(ref, bytes)
     const nonce = Buffer.alloc(12)
     nonce.writeBigUInt64BE(BigInt(ref.i), 4)
     const decipher = createDecipheriv('aes-256-gcm', this.#key, nonce)

@@ -1,8 +1,8 @@
 /** Makes the proof of one record (FORMAT.md, "Proof") from a book or an export. */
 import { parseCheckpoint } from './checkpoint.ts'
 import { encodeBase64, type Leaf, parseLeaf } from './format.ts'
+import { StoredHashes, sourceHashes } from './hashes.ts'
 import { formatTlogProof, PROOF_FORMAT, type ProvenLeaf, type RecordProof } from './proof.ts'
-import { SourceHashes } from './source-hashes.ts'
 import { inclusionProof } from './tree.ts'
 import { Authority } from './verify/authority.ts'
 import { type Source, SourceError } from './verify/source.ts'
@@ -22,7 +22,7 @@ export function proveRecord(source: Source, index: number, options: ProofOptions
   if (!(Number.isSafeInteger(index) && index >= 0 && index < end)) {
     throw new SourceError('foreign', `there is no record ${index}: the book has ${end}`)
   }
-  const hashes = new SourceHashes(source)
+  const hashes = new StoredHashes(sourceHashes(source))
   const prove = (at: number, bytes: Uint8Array, note: Uint8Array): ProvenLeaf => {
     const { size } = parseCheckpoint(note)
     return {

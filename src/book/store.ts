@@ -8,9 +8,8 @@ import { signCheckpoint } from './checkpoint.ts'
 import { BookError } from './database.ts'
 import { deletionScope } from './erasure.ts'
 import { BUNDLE_LEAVES_MAX, encodeBase64, encodeBundle, encodeLeaf, type Members } from './format.ts'
-import { HASH_BYTES, TILE_HASHES } from './hashes.ts'
 import type { Random } from './payload.ts'
-import { leafHash, type RightEdge } from './tree.ts'
+import { HASH_BYTES, leafHash, type RightEdge, TILE_HASHES } from './tree.ts'
 
 export interface NewPayload {
   readonly i: number

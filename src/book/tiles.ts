@@ -3,7 +3,7 @@
  * what that specification does not know (FORMAT.md, "Export").
  */
 import { encodeEntries } from './format.ts'
-import { SourceHashes } from './source-hashes.ts'
+import { StoredHashes, sourceHashes } from './hashes.ts'
 import { CHECKPOINTS, ENTRIES, type Folder, KEPT, PAYLOADS, tilePath } from './tile-paths.ts'
 import { TILE_HASHES } from './tree.ts'
 import { type Source, SourceError } from './verify/source.ts'
@@ -33,7 +33,7 @@ export function exportTiles(
 }
 
 function writeHashes(source: Source, folder: Folder): void {
-  const hashes = new SourceHashes(source)
+  const hashes = new StoredHashes(sourceHashes(source))
   for (let level = 0, nodes = source.end; nodes > 0; level++, nodes = Math.floor(nodes / TILE_HASHES)) {
     for (let first = 0; first < nodes; first += TILE_HASHES) {
       const width = Math.min(TILE_HASHES, nodes - first)

@@ -2,8 +2,6 @@
  * Checks a proof, step by step: leaf, inclusion, checkpoint, and where they are in it ciphertext, commitment and
  * plaintext. It starts from the first public key alone and goes through every change of key.
  */
-import { createDecipheriv, hash } from 'node:crypto'
-import { inflateRawSync } from 'node:zlib'
 import {
   type Checkpoint,
   CheckpointError,
@@ -14,6 +12,7 @@ import {
   type Vkey,
 } from './checkpoint.ts'
 import { decodeBase64, FormatError, type Leaf, parseLeaf, type Ref } from './format.ts'
+import { OpenedKey, PayloadError, requireNamed } from './payload.ts'
 import { type ProvenLeaf, parseProof, parseTlogProof, type RecordProof } from './proof.ts'
 import { leafHash, verifyInclusion } from './tree.ts'
 import type { Finding, FindingCode, Limit } from './verify/report.ts'
@@ -78,7 +77,8 @@ export function verifyProof(text: string, key: Vkey): ProofReport {
 function findingOf(cause: unknown): Finding {
   if (cause instanceof Refusal || cause instanceof FormatError)
     return { code: cause.code, text: cause.message }
-  if (cause instanceof CheckpointError) return { code: cause.code, text: cause.message }
+  if (cause instanceof CheckpointError || cause instanceof PayloadError)
+    return { code: cause.code, text: cause.message }
   throw cause
 }
 
@@ -163,45 +163,15 @@ function checkPayloads(proof: RecordProof, { ref = [] }: Leaf, session: Leaf | u
     const named = ref.find((item) => item.i === i)
     if (named === undefined) throw new Refusal('payload-orphan', `the record does not name payload ${i}`)
     const bytes = decodeBase64(data)
-    if (bytes.length !== named.n || hash('sha256', bytes, 'base64') !== named.h) {
-      throw new Refusal('payload', `payload ${i} is not the one that the record names`)
-    }
-    return {
-      ref: named,
-      body: key === undefined || session === undefined ? undefined : open(session, key, named, bytes),
-    }
+    requireNamed(named, bytes)
+    return { ref: named, body: key?.open(named, bytes) }
   })
 }
 
-/** Before anything is opened: GCM alone would let one ciphertext open differently under two keys. */
-function dataKey(text: string, session: Leaf | undefined): Uint8Array {
-  const key = decodeBase64(text)
-  const commitment = hash('sha256', Buffer.concat([Buffer.from('gatebook/data-key/v1\0'), key]), 'base64')
-  if (key.length !== 32 || session?.com !== commitment) {
-    throw new Refusal('commitment', 'the data key is not the one that the session has committed to')
-  }
-  return key
-}
-
-const BODY_BYTES_MAX = 1_048_576
-
-/** FORMAT.md, "Payloads". Whoever checks a proof does it with other code than what sealed. */
-function open({ log, sid }: Leaf, key: Uint8Array, { i, t }: Ref, bytes: Uint8Array): Uint8Array {
-  const nonce = Buffer.alloc(12)
-  nonce.writeBigUInt64BE(BigInt(i), 4)
-  try {
-    const decipher = createDecipheriv('aes-256-gcm', key, nonce)
-    decipher.setAAD(Buffer.from(`gatebook/payload/v1\n${log}\n${sid}\n${i}\n${t}\n`))
-    decipher.setAuthTag(bytes.subarray(-16))
-    const plain = Buffer.concat([decipher.update(bytes.subarray(0, -16)), decipher.final()])
-    const body = plain.subarray(17)
-    if (plain[16] === 0) return body
-    if (plain[16] === 1) return inflateRawSync(body, { maxOutputLength: BODY_BYTES_MAX })
-  } catch (cause) {
-    throw new Refusal(
-      'decrypt',
-      `payload ${i} does not open: ${cause instanceof Error ? cause.message : cause}`,
-    )
-  }
-  throw new Refusal('decrypt', `payload ${i} has an unknown codec`)
+/** Held against the commitment of the session's opening before anything is opened. */
+function dataKey(text: string, session: Leaf | undefined): OpenedKey {
+  const { log, sid, com } = session ?? {}
+  if (log === undefined || sid === undefined || com === undefined)
+    throw new Refusal('commitment', 'a data key, and no session that has committed to one')
+  return new OpenedKey(log, sid, decodeBase64(text), com)
 }

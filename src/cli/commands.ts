@@ -50,6 +50,8 @@ export function program(io: Io, run: Run): Command {
       'go on although recorded entries were damaged; the gap is recorded',
       false,
     )
+    .option('--take-over', 'take the place of the gateway that runs on the same data', false)
+    .option('--token-file <file>', 'with --take-over: a personal token, where that gateway demands one')
     .action((options) => run(serve({ ...options, graceMs: options.grace }, io)))
   root
     .command('connect')

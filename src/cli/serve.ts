@@ -1,4 +1,5 @@
 /** `gatebook serve`: the gateway until it is told to stop. SIGTERM drains, a second one hurries; SIGHUP reloads. */
+import { readFileSync } from 'node:fs'
 import { App, type AppOptions } from '../app.ts'
 import { createLog, type Log } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
@@ -11,7 +12,8 @@ export interface ServeOptions {
   readonly acceptJournalLoss: boolean
   /** How long open sessions may go on after SIGTERM. */
   readonly graceMs: number
-  readonly json: boolean
+  readonly takeOver: boolean
+  readonly tokenFile?: string
 }
 
 /** Sessions that a failed store leaves are given this long to hear of it. */
@@ -21,6 +23,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   const log = createLog('info', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
   const read = () => configOrFail(options.config)
   const failed = Promise.withResolvers<'failed'>()
+  const handedOver = Promise.withResolvers<'handed over'>()
   const appOptions: AppOptions = {
     loaded: await read(),
     read,
@@ -29,12 +32,17 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     log,
     acceptJournalLoss: options.acceptJournalLoss,
     onFailure: () => failed.resolve('failed'),
+    onHandOver: () => {
+      handedOver.resolve('handed over')
+      return { graceMs: options.graceMs }
+    },
+    takeOver: options.takeOver ? tokenOf(options) : undefined,
   }
   const app = await App.start(appOptions)
   log.started({ release: RELEASE, gateway: appOptions.loaded.config.gateway.name })
   const reload = (): void => void reloadFrom(app, read, log)
   process.on('SIGHUP', reload)
-  const ended = await Promise.race([signalled(), failed.promise])
+  const ended = await Promise.race([signalled(), failed.promise, handedOver.promise])
   process.off('SIGHUP', reload)
   log.stopping({ reason: ended })
   if (ended === 'failed') {
@@ -45,6 +53,10 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   const stopped = app.stop(options.graceMs).then(() => 'stopped' as const)
   if ((await Promise.race([stopped, hurry])) === 'hurried') await app.stop(0)
   return 0
+}
+
+function tokenOf({ tokenFile }: ServeOptions): NonNullable<AppOptions['takeOver']> {
+  return tokenFile === undefined ? {} : { token: readFileSync(tokenFile, 'utf8').trim() }
 }
 
 /** An invalid file changes nothing, and the log says why. */

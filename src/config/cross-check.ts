@@ -2,7 +2,7 @@
 import { didYouMean, type Fault, faultAt, nearest } from './faults.ts'
 import type { Path, Places } from './places.ts'
 import { type Address, LOOPBACK } from './scalars.ts'
-import type { Config, ConsoleListener, Role } from './schema.ts'
+import type { Config, ConsoleListener, Role, Target } from './schema.ts'
 import { isList, reaches } from './selectors.ts'
 
 type Report = (path: Path, at: 'key' | 'value', message: string) => void
@@ -127,7 +127,29 @@ function checkTargets({ targets }: Config, report: Report): void {
     if ([private_key, password, agent].filter((way) => way !== undefined).length !== 1) {
       report(['targets', name, 'credentials'], 'key', 'expected one of private_key, password and agent')
     }
+    checkJump(name, targets, report)
   }
+}
+
+/** Each way to a host ends at one that is reached directly. */
+function checkJump(name: string, targets: Config['targets'], report: Report): void {
+  const path = ['targets', name, 'jump']
+  const passed = new Set([name])
+  for (let at = jumpOf(targets.get(name)); at !== undefined; at = jumpOf(targets.get(at))) {
+    const next = targets.get(at)
+    if (next === undefined) demand('target', at, targets, path, report)
+    else if (next.type !== 'ssh') report(path, 'value', `target "${at}" is no SSH target`)
+    if (next?.type !== 'ssh') return
+    if (passed.has(at)) {
+      report(path, 'value', 'this way leads in a circle')
+      return
+    }
+    passed.add(at)
+  }
+}
+
+function jumpOf(target: Target | undefined): string | undefined {
+  return target?.type === 'ssh' ? target.jump : undefined
 }
 
 function checkRoles({ roles, targets }: Config, report: Report): void {

@@ -36,7 +36,14 @@ export function listeners({ secret }: is.Located) {
     type: z.literal('ssh'),
     ...listening,
     target: selling.target,
-    host_key: secret.describe('The private key this gateway shows to SSH clients, in PEM (PKCS#8 Ed25519)'),
+    host_key: z
+      .union([secret.transform((one) => [one]), z.array(secret).min(1).max(8)], { error: is.SECRET_EXPECTED })
+      .describe('The private keys this gateway shows to SSH clients, one or several: OpenSSH files or PEM'),
+    user_ca: z
+      .array(is.sshKey)
+      .max(16)
+      .default([])
+      .describe('Public keys whose user certificates log in whoever they name as principal'),
   })
   const webConsole = z.strictObject({
     type: z.literal('console'),

@@ -105,10 +105,16 @@ export const hostKey = written(
   /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ (SHA256:[A-Za-z0-9+/]{43}|[A-Za-z0-9+/]{40,}={0,2})( [^\p{Cc}]*)?$/u,
 )
 
-/** Where a port may be forwarded to; either half may be a `*`. */
+/** Where a port may be forwarded to; either half may be a `*`. Or a socket's path, with * as wildcard. */
 export const destination = written(
-  'host:port, either of them may be *',
-  /^(\*|[^\s:]+|\[[0-9a-fA-F:]+\]):(\*|\d{1,5})$/,
+  'host:port, either of them may be *, or the path of a socket',
+  /^((\*|[^\s:]+|\[[0-9a-fA-F:]+\]):(\*|\d{1,5})|\/[^\s]{1,512})$/,
+)
+
+/** An environment variable that may pass, or the beginning of several. */
+export const variable = written(
+  'the name of a variable, perhaps with * at its end',
+  /^[A-Za-z_][A-Za-z0-9_]{0,63}\*?$/,
 )
 
 export const timeZone = sound('the name of a time zone such as Europe/Berlin or UTC', (text) => {

@@ -10,6 +10,7 @@ import { listeners } from './listeners.ts'
 import { named } from './named.ts'
 import { reading, targetSelector } from './reading.ts'
 import * as is from './scalars.ts'
+import { sshProgram, targets } from './targets.ts'
 
 function gateway({ path }: is.Located) {
   return z
@@ -109,70 +110,6 @@ function users({ secret }: is.Located) {
     .describe('People and service accounts. Tokens are not written here: `gatebook token create`.')
 }
 
-function targetTls({ path }: is.Located) {
-  return z
-    .strictObject({
-      mode: z.enum(['verify-full', 'verify-ca', 'require', 'disable']).default('verify-full'),
-      ca: path
-        .optional()
-        .describe('Certificates in PEM that vouch for the target; without it those of the system'),
-    })
-    .prefault({})
-}
-
-const labels = z.record(is.name, is.name).default({}).describe('For roles and policies, such as env: prod')
-
-function databaseTarget(at: is.Located) {
-  const credentials = z.strictObject({ user: is.line, password: at.secret })
-  return {
-    address: is.address,
-    database: is.line.optional().describe('The database for clients that name none'),
-    tls: targetTls(at),
-    credentials: credentials.describe('What the gateway logs in with; nobody else sees it'),
-    read_only_credentials: credentials
-      .optional()
-      .describe('An account without any right to write; roles with read_only use it'),
-    labels,
-  }
-}
-
-function targets(at: is.Located) {
-  const ssh = z.strictObject({
-    type: z.literal('ssh'),
-    address: is.address,
-    host_key: is.hostKey.optional().describe('The key the host must show'),
-    known_hosts: at.path.optional().describe('A known_hosts file that names the host, instead of host_key'),
-    credentials: z
-      .strictObject({
-        user: is.line,
-        private_key: at.secret.optional(),
-        password: at.secret.optional(),
-        agent: at.path.optional().describe('The socket of an SSH agent on this machine'),
-      })
-      .describe('One of private_key, password and agent; nobody else sees it'),
-    stdin: z
-      .enum(['keep', 'hash'])
-      .default('keep')
-      .describe(
-        'Input of commands without a terminal: keep 1 MiB and count the rest, or hash and count only',
-      ),
-    allow: z.array(z.enum(['shell', 'exec', 'sftp'])).default(['shell', 'exec', 'sftp']),
-    forward: z
-      .array(is.destination)
-      .default([])
-      .describe('Where ports may be forwarded to; nowhere unless listed'),
-    labels,
-  })
-  return named(
-    is.name,
-    z.discriminatedUnion('type', [
-      z.strictObject({ type: z.literal('postgres'), ...databaseTarget(at) }),
-      z.strictObject({ type: z.literal('mysql'), ...databaseTarget(at) }),
-      ssh,
-    ]),
-  ).describe('What lies behind the gateway')
-}
-
 const verb = z.enum(VERBS, { error: 'expected a verb such as SELECT, DELETE, CREATE ROLE or unknown' })
 const verbOrClass = z.enum([...VERBS, ...VERB_CLASSES], {
   error: 'expected a verb such as SELECT or a class: read, write, define, grant, admin',
@@ -204,6 +141,14 @@ const roles = named(
       .optional()
       .describe('Verbs and classes of verbs; those of the class "session" always pass'),
     max_rows: z.int().min(1).optional().describe('Rows one statement may return before it is cancelled'),
+    ssh: z
+      .strictObject({
+        allow: z.array(sshProgram).optional(),
+        forward: z.array(is.destination).optional(),
+        listen: z.array(is.destination).optional(),
+      })
+      .optional()
+      .describe('Of what SSH targets allow, only this'),
     hours: hours.optional(),
   }),
 )

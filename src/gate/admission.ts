@@ -54,6 +54,7 @@ async function decide(gate: Gate, arrival: Arrival): Promise<Admission> {
     address: peer.address,
     method: facts.method,
     ...(facts.token === undefined ? {} : { token: facts.token }),
+    ...(facts.key === undefined ? {} : { key: facts.key }),
     claims,
   }
   const decision = authorize(identity, arrival.request, gate.inForce.loaded, gate.parts.clock.now())
@@ -74,9 +75,10 @@ async function decide(gate: Gate, arrival: Arrival): Promise<Admission> {
 
 async function open(gate: Gate, { door, peer }: Arrival, grant: Grant, who: Who): Promise<RecordedSession> {
   const { sub } = grant.identity.facts
+  const { durability } = gate.inForce.loaded.config.recording
   const session = await gate.parts.recorder.open({
     act: door,
-    mode: gate.inForce.loaded.config.recording.durability,
+    mode: (grant.target.type === 'ssh' ? grant.target.durability : undefined) ?? durability,
     sub,
     target: grant.targetName,
     who: Buffer.from(

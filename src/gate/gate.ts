@@ -7,6 +7,7 @@ import type { SqlReader } from '../../protocols/postgres/index.ts'
 import type { Authenticator } from '../access/authenticate.ts'
 import type { Credentials } from '../access/credentials.ts'
 import type { AccessEvent } from '../access/events.ts'
+import type { Hosts } from '../access/hosts.ts'
 import type { LiveConnections } from '../access/live.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Note, Noted } from '../record/notes.ts'
@@ -22,6 +23,8 @@ import type { ServerTls } from './tls.ts'
 export interface InForce {
   readonly loaded: LoadedConfig
   readonly credentials: Credentials
+  /** The keys of SSH, of both sides. */
+  readonly hosts: Hosts
   readonly tls: ServerTls
   /** The same certificate in PEM, for servers that make their own context. */
   readonly certificate: { readonly cert: Uint8Array; readonly key: Uint8Array }

@@ -97,6 +97,8 @@ export class Listener {
     if (this.#strangers.size >= STRANGERS_MAX) {
       const [oldest] = this.#strangers
       oldest?.destroy()
+      // It says that it is closed only later; the next of a crowd that comes at once must meet another one.
+      if (oldest !== undefined) this.#strangers.delete(oldest)
     }
     this.#connections.add(socket)
     this.#strangers.add(socket)

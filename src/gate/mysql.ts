@@ -111,6 +111,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
     const client = talker.take()
     const target = reached.talker.take()
     const { sql } = gate.inForce.loaded.config.recording
+    const judge = new Judge(gate, grant, readFacts)
     const relay = mysql.relay({
       session: session.sid,
       firstOperation: session.nextOp,
@@ -118,6 +119,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       ready,
       database: login.database ?? grant.access.database,
       judge: true,
+      judgeAtOnce: (statement) => judge.verdict(statement),
       readOnly: grant.readOnly,
       parameters: sql.parameters,
       statementBytesMax: sql.max_statement,
@@ -137,7 +139,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       target: target.socket,
       pending: { client: client.pending, target: target.pending },
       cancel: () => killQuery(gate, grant, ready.threadId),
-      judge: new Judge(gate, grant, readFacts),
+      judge,
       onPump: () => {},
     })
     if (recorder.failure === undefined) session.close(why)

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Mark, Reach } from '../record/group-commit.ts'
+import { Fences, type Reaches } from './fences.ts'
 
 /** Above this the side that fills the outlet is not read any more; below the other, it is again. */
 export const OUTLET_HIGH = 1 << 20
@@ -11,10 +12,8 @@ export const OUTLET_LOW = 256 << 10
 /** Pieces shorter than this are put together: a write costs more than the copy. */
 const JOIN_BELOW = 16 << 10
 
-export interface Reaches {
-  reached(mark: Mark, reach: Reach): boolean
-  when(mark: Mark, reach: Reach, done: (error?: Error) => void): void
-}
+/** Stands in line behind everything else. */
+const END = new Uint8Array(0)
 
 export interface OutletEvents {
   /** The other side may be read again. */
@@ -23,22 +22,23 @@ export interface OutletEvents {
   readonly onFailure: (error: Error) => void
 }
 
-type Item = Uint8Array | { readonly mark: Mark; readonly reach: Reach }
-
 export class Outlet {
   readonly #socket: Socket
-  readonly #reaches: Reaches
   readonly #events: OutletEvents
-  #items: Item[] = []
+  readonly #fences: Fences<Uint8Array>
   #held = 0
-  #waiting = false
-  #ending = false
   #closed = false
 
   constructor(socket: Socket, reaches: Reaches, events: OutletEvents) {
     this.#socket = socket
-    this.#reaches = reaches
     this.#events = events
+    this.#fences = new Fences(reaches, {
+      onOpen: (run) => this.#open(run),
+      onFailure: (error) => {
+        this.abandon()
+        events.onFailure(error)
+      },
+    })
     socket.on('drain', () => this.#tellRoom())
   }
 
@@ -47,95 +47,43 @@ export class Outlet {
   }
 
   get isEmpty(): boolean {
-    return this.#items.length === 0
+    return this.#fences.isEmpty
   }
 
   /** What is sent after this waits until `mark` is there. */
   fence(mark: Mark, reach: Reach | undefined): void {
-    if (reach === undefined || mark === 0) return
-    if (this.#items.length === 0 && this.#reaches.reached(mark, reach)) return
-    const last = this.#items.at(-1)
-    // Marks only grow: a later fence right behind an earlier one contains it.
-    if (last !== undefined && !(last instanceof Uint8Array) && last.reach === reach && !this.#isFirst(last)) {
-      this.#items[this.#items.length - 1] = { mark, reach }
-    } else this.#items.push({ mark, reach })
-    if (!this.#waiting) this.#advance()
+    this.#fences.fence(mark, reach)
   }
 
   /** Sends, or keeps behind a fence. `bytes` must not change afterwards. */
   send(bytes: Uint8Array): void {
     if (this.#closed || bytes.length === 0) return
-    if (this.#items.length === 0) {
+    if (this.#fences.isEmpty) {
       this.#socket.write(bytes)
       return
     }
-    this.#items.push(bytes)
+    this.#fences.push(bytes)
     this.#held += bytes.length
   }
 
   /** Ends the side once everything before it is out. */
   end(): void {
-    this.#ending = true
-    if (this.#items.length === 0) this.#finish()
+    if (this.#fences.isEmpty) this.#finish()
+    else this.#fences.push(END)
   }
 
   /** Drops what waits: nothing of it may go out any more. */
   abandon(): void {
     this.#closed = true
-    this.#items = []
+    this.#fences.abandon()
     this.#held = 0
   }
 
-  #isFirst(item: Item): boolean {
-    return this.#items[0] === item
-  }
-
-  #advance(): void {
-    if (this.#closed) return
-    let run: Uint8Array[] = []
-    while (this.#items.length > 0) {
-      const [item] = this.#items
-      if (item instanceof Uint8Array) {
-        run.push(item)
-        this.#held -= item.length
-        this.#items.shift()
-        continue
-      }
-      if (item !== undefined && !this.#reaches.reached(item.mark, item.reach)) break
-      this.#items.shift()
-    }
-    this.#write(run)
-    run = []
-    const [fence] = this.#items
-    if (fence !== undefined && !(fence instanceof Uint8Array)) this.#waitFor(fence)
-    else if (this.#ending) this.#finish()
+  #open(run: readonly Uint8Array[]): void {
+    for (const piece of run) this.#held -= piece.length
+    writeAll(this.#socket, run)
+    if (run.at(-1) === END) this.#finish()
     this.#tellRoom()
-  }
-
-  #waitFor({ mark, reach }: { mark: Mark; reach: Reach }): void {
-    this.#waiting = true
-    this.#reaches.when(mark, reach, (error) => {
-      this.#waiting = false
-      if (this.#closed) return
-      if (error === undefined) this.#advance()
-      else {
-        this.abandon()
-        this.#events.onFailure(error)
-      }
-    })
-  }
-
-  #write(run: readonly Uint8Array[]): void {
-    if (run.length === 0) return
-    let small = 0
-    for (const piece of run) small += piece.length
-    if (run.length === 1) this.#socket.write(run[0] ?? new Uint8Array(0))
-    else if (small < JOIN_BELOW) this.#socket.write(Buffer.concat(run))
-    else {
-      this.#socket.cork()
-      for (const piece of run) this.#socket.write(piece)
-      this.#socket.uncork()
-    }
   }
 
   #tellRoom(): void {
@@ -146,5 +94,19 @@ export class Outlet {
     if (this.#closed) return
     this.#closed = true
     this.#socket.end()
+  }
+}
+
+/** One write for many small pieces. */
+export function writeAll(socket: Socket, run: readonly Uint8Array[]): void {
+  if (run.length === 0) return
+  let small = 0
+  for (const piece of run) small += piece.length
+  if (run.length === 1) socket.write(run[0] ?? new Uint8Array(0))
+  else if (small < JOIN_BELOW) socket.write(Buffer.concat(run))
+  else {
+    socket.cork()
+    for (const piece of run) socket.write(piece)
+    socket.uncork()
   }
 }

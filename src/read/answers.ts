@@ -219,6 +219,8 @@ export interface DerivedCommand {
   readonly ts: Micros
   readonly text: string
   readonly by: string
+  /** What the shell said it ended with, where it did. */
+  readonly status?: number
   readonly record: string
 }
 

@@ -197,8 +197,9 @@ export class Deriver {
     for (const frame of decodeFrames(Buffer.concat(parts))) {
       ts += frame.delay
       if (frame.kind === 'm') {
-        const command = commandOf(frame.bytes)
-        if (command !== undefined) commands.push({ ...command, ts })
+        const marker = markerOf(frame.bytes)
+        if (marker.command !== undefined) commands.push({ ...marker.command, ts })
+        else if (marker.status !== undefined) status(commands, marker.status)
       } else if (frame.kind !== 'r' && frame.kind !== 'x') shown.push(frame.bytes)
     }
     return { text: this.#understanding.terminal(Buffer.concat(shown)), commands }
@@ -284,17 +285,35 @@ export interface Command {
   readonly text: string
   readonly by: string
   readonly ts: number
+  /** As the shell itself said, where it did. */
+  status?: number
 }
 
-function commandOf(bytes: Uint8Array): Omit<Command, 'ts'> | undefined {
+interface Marker {
+  readonly command?: Omit<Command, 'ts'>
+  readonly status?: number
+}
+
+/** FORMAT.md, 4.6; one of a form that this release does not know says nothing. */
+export function markerOf(bytes: Uint8Array): Marker {
   try {
-    const { command, by } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>
-    return typeof command === 'string' ? { text: command, by: String(by) } : undefined
+    const {
+      command,
+      by,
+      status: ended,
+    } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>
+    if (typeof command === 'string') return { command: { text: command, by: String(by) } }
+    return typeof ended === 'number' ? { status: ended } : {}
   } catch (error) {
-    // A marker of a kind that this release does not know.
-    if (error instanceof SyntaxError) return undefined
+    if (error instanceof SyntaxError) return {}
     throw error
   }
+}
+
+/** A status is of the command before it. */
+function status(commands: readonly Command[], ended: number): void {
+  const last = commands.at(-1)
+  if (last !== undefined) last.status ??= ended
 }
 
 /** Whose notes are searched: the words of a search are themselves looked for. */

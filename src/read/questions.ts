@@ -171,3 +171,36 @@ export class NoAnswer extends Error {
     this.column = column
   }
 }
+
+/** What each member of a question is, whatever its type. Numbers get into SQL, so nothing else may pass for one. */
+const FORMS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  type: isText,
+  query: isText,
+  session: isText,
+  record: isText,
+  stream: isText,
+  order: isText,
+  purpose: isText,
+  cursor: Number.isSafeInteger,
+  limit: Number.isSafeInteger,
+  bars: Number.isSafeInteger,
+  at: Number.isSafeInteger,
+  op: Number.isSafeInteger,
+  from: Number.isSafeInteger,
+  size: Number.isSafeInteger,
+  micros: Number.isSafeInteger,
+  payloads: (value) => typeof value === 'boolean',
+  facets: (value) => Array.isArray(value) && value.every(isText),
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+/** Questions come from sockets: this is where their form is looked at, once. */
+export function requireForm(question: Question): void {
+  for (const [name, value] of Object.entries(question)) {
+    const form = Object.hasOwn(FORMS, name) ? FORMS[name] : undefined
+    if (form?.(value) !== true) throw new NoAnswer('query', `${name} of a question is not of its form`)
+  }
+}

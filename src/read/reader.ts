@@ -11,7 +11,7 @@ import type { Answers, StateAnswer } from './answers.ts'
 import { Deriver, type Understanding } from './derive.ts'
 import { IndexFile, indexFiles } from './index-file.ts'
 import { overview } from './overview.ts'
-import { type AnswerTo, type Asker, NoAnswer, type Question } from './questions.ts'
+import { type AnswerTo, type Asker, NoAnswer, type Question, requireForm } from './questions.ts'
 import { Recordings } from './recordings.ts'
 import { Records } from './records.ts'
 import { Rows } from './rows.ts'
@@ -76,6 +76,7 @@ export class Reader {
   /** Throws a NoAnswer where there is none. */
   answer<Q extends Question>(question: Q, asker: Asker, labels: Labels): AnswerTo<Q> {
     this.#labels = labels
+    requireForm(question)
     return this.#answer(question, asker) as AnswerTo<Q>
   }
 

@@ -2,9 +2,9 @@
 import type { Database } from 'better-sqlite3-multiple-ciphers'
 import { parseCheckpoint } from '../book/checkpoint.ts'
 import { encodeBase64, type Ref } from '../book/format.ts'
+import { StoredHashes, sourceHashes } from '../book/hashes.ts'
 import { proveRecord } from '../book/prove.ts'
 import { BookSource } from '../book/source.ts'
-import { SourceHashes } from '../book/source-hashes.ts'
 import { inclusionProof } from '../book/tree.ts'
 import type { EvidenceAnswer, Frame, FramesAnswer } from './answers.ts'
 import { type Deriver, PLACES } from './derive.ts'
@@ -95,7 +95,7 @@ export class Recordings {
     const note = Buffer.from(source.head ?? '').toString('utf8')
     const size = given ?? parseCheckpoint(note).size
     const lines = given === undefined ? [this.#firstLine(source, row, note)] : []
-    const hashes = new SourceHashes(source)
+    const hashes = new StoredHashes(sourceHashes(source))
     let bytes = 0
     let last = cursor ?? -1
     const seqs = this.#records(row.n, last).filter((seq) => seq < size)

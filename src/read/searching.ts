@@ -99,7 +99,7 @@ export class Searching {
 
   summary({ query, facets = [], bars = 0 }: SummaryQuestion, asker: Asker): SummaryAnswer {
     const compiled = this.#compile(query)
-    const allowed = facets.filter((key) => mayFacet(key, asker))
+    const allowed = facets.filter((key) => Object.hasOwn(COLUMNS, key) && mayFacet(key, asker))
     const scopes = this.#contentScope(asker, allowed, compiled.content)
     const { from, id } = this.#plan(query, asker, { rows: SUMMARY_ROWS_MAX })
     const columns = `e.ts, ${allowed

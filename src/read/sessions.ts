@@ -12,7 +12,7 @@ import type {
   TimelineAnswer,
 } from './answers.ts'
 import { PAGE_ROWS_MAX } from './answers.ts'
-import { type Deriver, PLACES } from './derive.ts'
+import { type Deriver, markerOf } from './derive.ts'
 import { FLAG } from './index-file.ts'
 import { type Asker, NoAnswer, type SessionsQuestion, type TimelineQuestion } from './questions.ts'
 import type { Records } from './records.ts'
@@ -106,20 +106,37 @@ export class Sessions {
     if (!sight.content(whose)) return { commands: [], withheld: 'right' }
     sight.demandReason(whose)
     this.#parts.meet(row.n)
-    const commands: DerivedCommand[] = []
-    let seen = -1
-    for (const entry of this.#entries(row.n, 'ssh.command')) {
-      const seq = Math.floor(entry.id / PLACES)
-      const found = seq === seen ? undefined : this.#parts.records.find(seq)
-      seen = seq
-      if (found === undefined || (op !== undefined && found.leaf.op !== op)) continue
-      const start = this.start(row.n, found.leaf.op ?? 0, 'tty')
+    const commands: (DerivedCommand & { status?: number })[] = []
+    const starts = new Map<number, number>()
+    for (const seq of this.#terminalChunks(row.n, op)) {
+      const found = this.#parts.records.find(seq)
+      const frames = found === undefined ? undefined : this.#parts.deriver.frames(found.leaf)
+      if (found === undefined || frames === undefined) continue
+      const { op: number = 0, t0 = found.leaf.ts } = found.leaf
+      const start = starts.get(number) ?? t0
+      starts.set(number, start)
       const record = `${seq}-${found.hash.slice(0, 8)}`
-      for (const { text, by, ts } of this.#parts.deriver.chunk(found.leaf)?.commands ?? []) {
-        commands.push({ op: found.leaf.op ?? 0, at: Math.max(0, ts - start), ts, text, by, record })
+      let ts = t0
+      for (const { delay, kind, bytes } of frames) {
+        ts += delay
+        const { command, status: ended } = kind === 'm' ? markerOf(bytes) : {}
+        if (command !== undefined)
+          commands.push({ op: number, at: Math.max(0, ts - start), ts, ...command, record })
+        else if (ended !== undefined) {
+          const last = commands.findLast((one) => one.op === number)
+          if (last !== undefined) last.status ??= ended
+        }
       }
     }
     return { commands }
+  }
+
+  #terminalChunks(n: number, op: number | undefined): number[] {
+    const one = op === undefined ? '' : 'AND op = ?'
+    return this.#parts.index
+      .prepare(`SELECT seq FROM chunk WHERE session = ? AND stream = 'tty' ${one} ORDER BY op, seq`)
+      .pluck()
+      .all(...(op === undefined ? [n] : [n, op])) as number[]
   }
 
   files(sid: string, asker: Asker): FilesAnswer {

@@ -6,14 +6,14 @@ import type { Database, Statement } from 'better-sqlite3'
 import type { Leaf, Ref } from '../book/format.ts'
 import { parseLeaf } from '../book/format.ts'
 import type { Kek, KeyStore } from '../book/keys.ts'
-import { OpenedKey } from '../book/payload.ts'
+import { OpenedKey, PayloadError } from '../book/payload.ts'
 import { readLeaves } from '../book/reader.ts'
 import { Remembered } from './remembered.ts'
 
 export const KEYS_KEPT = 4096
 
 /** Why a payload cannot be shown. */
-export type Unopened = 'erased' | 'key-destroyed' | 'no-opening'
+export type Unopened = 'erased' | 'key-destroyed' | 'no-opening' | 'damaged'
 
 export type Opened = { readonly type: 'opened'; readonly body: Buffer } | { readonly type: Unopened }
 
@@ -56,7 +56,14 @@ export class Unsealer {
     const bytes = this.sealed(sid, ref.i)
     if (bytes === undefined) return { type: 'erased' }
     const key = this.#keyOf(sid)
-    return key instanceof OpenedKey ? { type: 'opened', body: key.open(ref, bytes) } : { type: key }
+    if (!(key instanceof OpenedKey)) return { type: key }
+    try {
+      return { type: 'opened', body: key.open(ref, bytes) }
+    } catch (error) {
+      // The verifier says which; a reader shows the rest.
+      if (error instanceof PayloadError) return { type: 'damaged' }
+      throw error
+    }
   }
 
   /** All parts of one type that `leaf` names, put together; undefined where it names none or one cannot be opened. */
@@ -75,7 +82,7 @@ export class Unsealer {
     const kept = this.#kept.get(sid)
     if (kept !== undefined) return kept
     const row = this.#keys.find(sid)
-    if (row === undefined) return 'key-destroyed'
+    if (row === undefined || row.kek !== this.#kek.id) return 'key-destroyed'
     const com = this.#openings.get(sid) ?? this.#commitmentOf(sid, row.floor)
     if (com === undefined) return 'no-opening'
     const bytes = this.#kek.unwrap(this.#origin, row)

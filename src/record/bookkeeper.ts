@@ -43,6 +43,7 @@ export class Bookkeeper {
   readonly #upkeep: Upkeep
   #forCommitted: { readonly id: number; readonly batch: number }[] = []
   #forDeleted: number[] = []
+  #suspending: number[] = []
   #drained: number
   #stopping: number | undefined
 
@@ -93,6 +94,7 @@ export class Bookkeeper {
       const through = this.#erasure.carriedOut
       for (const id of this.#forDeleted.splice(0)) this.#parts.onAnswer(id, { through })
     }
+    if (drained === undefined) this.#suspend()
     this.#withRoom(() => this.#book.sidecar.offer(this.#store.head.note, this.#parts.now() / 1000))
     this.#withRoom(() => this.#upkeep.turn(drained !== undefined))
     if (drained !== undefined || erasing === 'busy') return 'busy'
@@ -135,6 +137,9 @@ export class Bookkeeper {
         answer({ origin: this.#book.origin, size, head, undrained, state: this.#upkeep.state })
         break
       }
+      case 'suspend':
+        this.#suspending.push(id)
+        break
       case 'keys-not-under':
         answer({ keys: this.#keys.wrappedOtherwise(request.kek, request.limit) })
         break
@@ -145,6 +150,15 @@ export class Bookkeeper {
       case 'stop':
         this.#stopping = id
         break
+    }
+  }
+
+  /** Behind all that the journal still gave. */
+  #suspend(): void {
+    for (const id of this.#suspending.splice(0)) {
+      const members = { kind: 'suspend', ts: this.#parts.now(), why: 'store' }
+      this.#withRoom(() => this.#store.append([{ members, payloads: [] }]))
+      this.#parts.onAnswer(id, undefined)
     }
   }
 

@@ -35,6 +35,8 @@ export interface GapParts {
 export class Gaps {
   readonly #parts: GapParts
   readonly #ops = new Map<string, number>()
+  /** Operations whose begin stands in the journal's open batch: with it they are lost. */
+  #open: { readonly batch: number; readonly since: number; readonly targets: string[] } | undefined
   #from: number | undefined
   #writing: Promise<void> | undefined
   #next: (() => void) | undefined
@@ -44,14 +46,27 @@ export class Gaps {
     this.#parts = parts
   }
 
-  /** The store has failed: from now on operations may pass unrecorded. */
-  begin(): void {
-    this.#from ??= this.#parts.now()
+  /** An operation at `target` was appended to this batch. Batches before it are written by now. */
+  appended(target: string, batch: number): void {
+    if (this.#open?.batch !== batch) this.#open = { batch, since: this.#parts.now(), targets: [] }
+    this.#open.targets.push(target)
+  }
+
+  /** The store has failed, and the kernel has the batches up to `written`: from now on operations may pass unrecorded. */
+  begin(written: number): void {
+    const lost = this.#open
+    this.#open = undefined
+    if (lost === undefined || lost.batch <= written) {
+      this.#from ??= this.#parts.now()
+      return
+    }
+    this.#from = Math.min(this.#from ?? lost.since, lost.since)
+    for (const target of lost.targets) this.count(target)
   }
 
   /** An operation at `target` passes unrecorded. The first one has the gap written at once. */
   count(target: string): void {
-    this.begin()
+    this.#from ??= this.#parts.now()
     const name = this.#ops.has(target) || this.#ops.size < TARGETS_MAX ? target : ''
     this.#ops.set(name, (this.#ops.get(name) ?? 0) + 1)
     if (this.#writing === undefined && this.#next === undefined) this.#write(false)

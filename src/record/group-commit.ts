@@ -13,6 +13,8 @@ export type Reach = 'written' | 'durable'
 
 /** What nobody waits for is durable after this at the latest, a sync included. */
 export const DURABLE_WITHIN_MS = 150
+/** A sync that has not returned by then counts as failed: a disk that hangs tells no error. */
+export const SYNC_MS_MAX = 30_000
 /** Above this the reading of new requests pauses until the book has caught up. */
 export const BACKLOG_HIGH = 4 << 20
 export const BACKLOG_LOW = 1 << 20
@@ -68,6 +70,11 @@ export class GroupCommit {
   /** Whether what is appended goes nowhere, and everybody is told that it has. */
   get isLeftOpen(): boolean {
     return this.#goOn && this.#failure !== undefined
+  }
+
+  /** The last batch that the kernel has. */
+  get written(): Mark {
+    return this.#written
   }
 
   get backlog(): number {
@@ -179,7 +186,11 @@ export class GroupCommit {
     const target = this.#written
     this.#covered = target
     const number = ++this.#syncs
+    const watch = this.#schedule.after(SYNC_MS_MAX, () => {
+      this.#fail('sync', `it has not returned for ${SYNC_MS_MAX / 1000} s`)
+    })
     this.#disk.sync((error) => {
+      watch()
       this.#syncing = false
       if (this.#failure !== undefined) return
       if (error !== null) {

@@ -32,6 +32,8 @@ export type Request =
   /** The journal's free space has been written over since. */
   | { readonly type: 'scrubbed'; readonly through: number }
   | { readonly type: 'status' }
+  /** The journal has failed: what it holds is drained, and the book says that no new work is taken. */
+  | { readonly type: 'suspend' }
   /** The next rows that the KEK named does not wrap; then the same rows, wrapped under it. */
   | { readonly type: 'keys-not-under'; readonly kek: string; readonly limit: number }
   | { readonly type: 'rewrapped'; readonly keys: readonly WrappedKey[] }
@@ -54,6 +56,7 @@ export interface Answers {
   deleted: { through: number }
   scrubbed: undefined
   status: BookStatus
+  suspend: undefined
   'keys-not-under': { keys: readonly WrappedKey[] }
   rewrapped: undefined
   stop: undefined

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { bookFiles } from '../book/files.ts'
-import { type JournalDisk, JournalMarks, JournalRing } from '../book/journal.ts'
+import { type JournalDisk, JournalError, JournalMarks, JournalRing } from '../book/journal.ts'
 import type { Kek, WrappedKey } from '../book/keys.ts'
 import { DataKey, type Random } from '../book/payload.ts'
 import { PlacedFile } from '../system/durable.ts'
@@ -100,7 +100,7 @@ export class Recorder {
   /** Opens and recovers the book, then opens the gateway's own session. */
   static async start(options: RecorderOptions, parts: RecorderParts): Promise<Recorder> {
     const { kek: _, compress: __, goOn: ___, ...forThread } = options
-    const { thread, ready } = await RecorderThread.start(forThread)
+    const { thread, ready } = await RecorderThread.start(forThread, parts.schedule)
     const recorder = new Recorder(options, parts, thread, ready)
     thread.listen({
       onState: (state, freeBytes) => {
@@ -180,7 +180,7 @@ export class Recorder {
       compress: this.#options.compress,
       onClosed: (closed) => this.#open.delete(closed.sid),
       onFilling: (filling) => this.#cutLater(filling),
-      onUnrecorded: () => this.gaps.count(start.target ?? ''),
+      ...(this.#options.goOn === true ? { onBegun: (mark) => this.#begun(start.target ?? '', mark) } : {}),
     })
     const { act, sub, target: tgt, who } = start
     const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
@@ -188,6 +188,12 @@ export class Recorder {
     // Only now: what has no opening leaf must not be closed by one either.
     this.#open.set(session.sid, session)
     return session
+  }
+
+  /** Where work may go on without the book, each operation is counted that the book may not learn of. */
+  #begun(target: string, mark: Mark): void {
+    if (this.#log.isLeftOpen) this.gaps.count(target)
+    else this.gaps.appended(target, mark)
   }
 
   reached(mark: Mark, reach: Reach): boolean {
@@ -284,9 +290,16 @@ export class Recorder {
   #fail(error: Error): void {
     if (this.#failure !== undefined) return
     this.#failure = error
-    this.gaps.begin()
+    this.gaps.begin(this.#log.written)
     this.#log.close(error)
+    if (error instanceof JournalError && this.#options.goOn !== true) this.#tellSuspension()
     this.#parts.onFailure(error)
+  }
+
+  /** The book behind a journal that has failed can still be written, and says why it ends. */
+  #tellSuspension(): void {
+    // Where it cannot, it has failed as well, and says nothing new.
+    this.#thread.ask({ type: 'suspend' }).catch(() => {})
   }
 }
 

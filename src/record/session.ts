@@ -16,7 +16,10 @@ import { Repeats } from './repeats.ts'
 /** Requests under way at once in one session; a client that pipelines more waits for answers. */
 export const OPEN_OPERATIONS_MAX = 65_536
 
-/** A record that does not fit the format, or not the journal as it is: refused before any of it is recorded. */
+/**
+ * A record that does not fit the format, not the journal as it is, or no more under its session's key: refused before
+ * any of it is recorded. What it announces does not run, and the session is closed with `limit`.
+ */
 export class RecordTooLargeError extends Error {
   override readonly name = 'RecordTooLargeError'
 }
@@ -39,8 +42,8 @@ export interface SessionParts {
   readonly now: () => number
   readonly compress: boolean
   readonly onClosed: (session: RecordedSession) => void
-  /** Told of each operation that passes although nothing can be recorded. */
-  readonly onUnrecorded?: () => void
+  /** Told of each operation that has begun, with its mark. */
+  readonly onBegun?: (mark: Mark) => void
   /** Told when a stream's chunk begins to fill: `cutOldChunks` is due within a second. */
   readonly onFilling: (session: RecordedSession) => void
 }
@@ -54,7 +57,7 @@ export class RecordedSession {
   readonly #compress: boolean
   readonly #onClosed: (session: RecordedSession) => void
   readonly #onFilling: (session: RecordedSession) => void
-  readonly #onUnrecorded: (() => void) | undefined
+  readonly #onBegun: ((mark: Mark) => void) | undefined
   readonly #repeats = new Repeats()
   readonly #open = new Map<number, OpenOperation>()
   #lastOp = 0
@@ -69,7 +72,7 @@ export class RecordedSession {
     this.#compress = parts.compress
     this.#onClosed = parts.onClosed
     this.#onFilling = parts.onFilling
-    this.#onUnrecorded = parts.onUnrecorded
+    this.#onBegun = parts.onBegun
   }
 
   get closed(): boolean {
@@ -94,8 +97,8 @@ export class RecordedSession {
           throw new RecordTooLargeError(`${this.#open.size} operations under way at once`)
         }
         const { op, act, parent, rule } = event
-        if (this.#log.isLeftOpen) this.#onUnrecorded?.()
         const mark = this.#numbered({ kind: 'op.begin', op, act, par: parent, rule }, event.payloads, now)
+        this.#onBegun?.(mark)
         this.#open.set(op, { startedAt: now, parts: 0, streams: new Map() })
         return mark
       }
@@ -188,6 +191,7 @@ export class RecordedSession {
     assert(open !== undefined, `operation ${op} is not open`)
     let chunker = open.streams.get(stream)
     if (!this.#log.hasRoom(bytes.length + (chunker?.length ?? 0))) throw tooLarge(bytes.length)
+    this.#refuseUsedUp(1 + Math.ceil(bytes.length / TERMINAL_CHUNK_MAX), bytes.length)
     if (chunker === undefined) {
       chunker = new Chunker(stream === 'tty' ? TERMINAL_CHUNK_MAX : CHUNK_MAX)
       open.streams.set(stream, chunker)
@@ -226,6 +230,16 @@ export class RecordedSession {
     if (parts > REFS_MAX) throw new RecordTooLargeError(`a record of ${parts} payloads`)
     // What carries nothing may use the room that is kept for closing what runs.
     if (parts > 0 && !this.#log.hasRoom(bytes)) throw tooLarge(bytes)
+    if (parts > 0) this.#refuseUsedUp(parts, bytes)
+  }
+
+  /** Whoever is told so closes the session: what that takes, its key can still seal. */
+  #refuseUsedUp(payloads: number, bytes: number): void {
+    if (!this.#key.hasRoom(payloads, bytes)) {
+      throw new RecordTooLargeError(
+        `the data key of session ${this.sid} is used up: only a new session goes on`,
+      )
+    }
   }
 
   #put(saying: Saying, payloads: readonly Payload[], now: number): Mark {

@@ -1,5 +1,6 @@
 /** The gate's end of the recorder's thread: requests with answers, and what the thread tells by itself. */
 import { Worker } from 'node:worker_threads'
+import type { Schedule } from '../system/schedule.ts'
 import type { Answers, BookState, Ready, Request, Said, ThreadOptions, ToGate, ToThread } from './messages.ts'
 
 /** The recorder's thread has ended, or its store has failed: nothing is recorded any more. */
@@ -13,6 +14,10 @@ export class StoreError extends Error {
   }
 }
 
+/** A thread that has not answered by then is held by a disk that tells no error: the store has failed. */
+export const ANSWER_MS_MAX = 60_000
+const ASK_EVERY_MS = 10_000
+
 interface Pending {
   readonly resolve: (answer: never) => void
   readonly reject: (error: Error) => void
@@ -25,27 +30,34 @@ export interface ThreadListener {
 
 export class RecorderThread {
   readonly #worker: Worker
+  readonly #schedule: Schedule
   readonly #pending = new Map<number, Pending>()
   #listener: ThreadListener | undefined
   #told: Extract<Said, { type: 'state' }> | undefined
   #nextId = 1
   #failure: StoreError | undefined
   #stopped = false
+  #watching: (() => void) | undefined
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, schedule: Schedule) {
     this.#worker = worker
+    this.#schedule = schedule
   }
 
   /** Starts the thread; resolves when the book is open and recovered, rejects with the reason when it is not. */
-  static start(options: ThreadOptions): Promise<{ thread: RecorderThread; ready: Ready }> {
+  static start(
+    options: ThreadOptions,
+    schedule: Schedule,
+  ): Promise<{ thread: RecorderThread; ready: Ready }> {
     const source = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
     const worker = new Worker(new URL(source, import.meta.url), { workerData: options })
-    const thread = new RecorderThread(worker)
+    const thread = new RecorderThread(worker, schedule)
     return new Promise((resolve, reject) => {
       let isReady = false
       worker.on('message', (message: ToGate) => {
         if (message.type === 'ready') {
           isReady = true
+          thread.#watch()
           resolve({ thread, ready: message })
         } else if (message.type === 'failed' && !isReady) {
           reject(new StoreError(message.code, message.message))
@@ -90,8 +102,26 @@ export class RecorderThread {
     try {
       await stopped
     } finally {
-      await this.#worker.terminate()
+      this.#watching?.()
+      const ended = this.#worker.terminate()
+      // A thread that a disk holds ends when the disk lets go of it, which nobody waits for.
+      if (this.#failure?.code !== 'stalled') await ended
     }
+  }
+
+  /** Asks it how it is, again and again. */
+  #watch(): void {
+    this.#watching = this.#schedule.after(ANSWER_MS_MAX, () => {
+      this.#fail(new StoreError('stalled', `the book's disk has not answered for ${ANSWER_MS_MAX / 1000} s`))
+    })
+    this.ask({ type: 'status' }).then(
+      () => {
+        this.#watching?.()
+        this.#watching = this.#schedule.after(ASK_EVERY_MS, () => this.#watch())
+      },
+      // It has ended, or failed: whoever listens has been told.
+      () => this.#watching?.(),
+    )
   }
 
   #receive(message: Said): void {

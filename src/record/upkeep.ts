@@ -39,7 +39,7 @@ export class Upkeep {
     this.#parts = parts
     this.#lastWork = parts.now()
     // It was used up before the process ended: what used it up may still be there.
-    if (parts.disk.ballastBytes > 0 && !existsSync(parts.files.ballast)) this.#enter('suspended')
+    if (parts.disk.ballastBytes > 0 && !existsSync(parts.files.ballast)) this.#suspend()
   }
 
   get state(): BookState {
@@ -75,13 +75,17 @@ export class Upkeep {
 
   /** The disk is full: the ballast makes room for the records that close what runs. False: it is used up. */
   suspend(): boolean {
-    const { files, store, now } = this.#parts
+    const { files } = this.#parts
     if (!existsSync(files.ballast)) return false
     removeFileDurably(files.ballast)
-    if (this.#state === 'suspended') return true
+    if (this.#state !== 'suspended') this.#suspend()
+    return true
+  }
+
+  #suspend(): void {
+    const { store, now } = this.#parts
     this.#enter('suspended')
     store.append([{ members: { kind: 'suspend', ts: now(), why: 'disk' }, payloads: [] }])
-    return true
   }
 
   /**
@@ -111,13 +115,8 @@ export class Upkeep {
       const { store, now } = this.#parts
       store.append([{ members: { kind: 'resume', ts: now(), why: 'disk' }, payloads: [] }])
       this.#enter(share < disk.warnShare ? 'low' : 'open')
-    } else if (tight) {
-      const { store, now } = this.#parts
-      store.append([{ members: { kind: 'suspend', ts: now(), why: 'disk' }, payloads: [] }])
-      this.#enter('suspended')
-    } else {
-      this.#enter(share < disk.warnShare ? 'low' : 'open')
-    }
+    } else if (tight) this.#suspend()
+    else this.#enter(share < disk.warnShare ? 'low' : 'open')
   }
 
   /** Work is taken again only when the next full disk can be closed in order, too. */

@@ -8,6 +8,8 @@ import { type DestinationStream, pino } from 'pino'
 export interface Log {
   started(facts: { readonly release: string; readonly gateway: string }): void
   listening(facts: { readonly listener: string; readonly address: string }): void
+  /** The gateway that runs has been asked to end; clients that come now wait. */
+  takingOver(facts: { readonly graceMs: number }): void
   stopping(facts: { readonly reason: string }): void
   configLoaded(facts: { readonly file: string; readonly changes: number }): void
   configRefused(facts: { readonly file: string; readonly faults: readonly string[] }): void
@@ -29,6 +31,7 @@ export function createLog(level: LogLevel, destination: DestinationStream): Log 
   return {
     started: (facts) => out.info(facts, 'started'),
     listening: (facts) => out.info(facts, 'listening'),
+    takingOver: (facts) => out.info(facts, 'waiting for the running gateway to end'),
     stopping: (facts) => out.info(facts, 'stopping'),
     configLoaded: (facts) => out.info(facts, 'configuration loaded'),
     configRefused: (facts) => out.error(facts, 'configuration refused, the old one stays in force'),

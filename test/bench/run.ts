@@ -2,15 +2,22 @@
 import { cpus, release, totalmem } from 'node:os'
 import { runBook, type SuiteOptions } from './book/suite.ts'
 import { asLine, type Figure } from './figures.ts'
+import { POSTGRES_SUITES } from './postgres/suite.ts'
 
-const SUITES: ReadonlyMap<string, (options: SuiteOptions) => Promise<void>> = new Map([['book', runBook]])
+const SUITES: ReadonlyMap<string, (options: SuiteOptions) => Promise<void>> = new Map([
+  ['book', runBook],
+  ...POSTGRES_SUITES,
+])
+
+/** `postgres` is all of `postgres.statements`, `postgres.bulk` and so on. */
+const isOf = (suite: string, name: string): boolean => suite === name || suite.startsWith(`${name}.`)
 
 const given = process.argv.slice(2)
 const quick = given.includes('--quick')
 const json = given.includes('--json')
 const named = given.filter((word) => !word.startsWith('--'))
 const unknown = [
-  ...named.filter((name) => !SUITES.has(name)),
+  ...named.filter((name) => ![...SUITES.keys()].some((suite) => isOf(suite, name))),
   ...given.filter((word) => /^--(?!quick$|json$)/.test(word)),
 ]
 if (unknown.length > 0) {
@@ -26,4 +33,6 @@ const print = (figure: Figure): void => {
 const [cpu] = cpus()
 const machine = `${cpus().length} x ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`
 process.stderr.write(`${machine}\n${quick ? 'one round each: no figure for publication\n' : ''}`)
-for (const [name, run] of SUITES) if (named.length === 0 || named.includes(name)) await run({ quick, print })
+for (const [suite, run] of SUITES) {
+  if (named.length === 0 || named.some((name) => isOf(suite, name))) await run({ quick, print })
+}

@@ -114,15 +114,15 @@ describe('an error of the disk', () => {
       // more to copy from it what was durable before; and a write may begin before the sync's error has arrived.)
       const after = calls.slice(injected + 1).filter((line) => /^\d+ +\w+\(/.test(line))
       const forbidden =
-        fault.file === 'book.db'
-          ? []
-          : fault.file.endsWith('-wal')
-            ? ['pwrite64']
-            : fault.call === 'pwrite64'
-              ? ['pwrite64', 'fdatasync']
-              : [fault.call]
+        fault.file === 'book.db' ? [] : fault.file.endsWith('-wal') ? ['pwrite64'] : [fault.call]
       expect(after.filter((line) => forbidden.some((call) => line.includes(` ${call}(`)))).toEqual([])
+      // One that was asked for before the write failed may reach the kernel after it, from the pool; nobody hears of it.
+      const syncs = after.filter((line) => line.includes(' fdatasync('))
+      if (fault.call === 'pwrite64' && fault.file === 'journal/1') expect(syncs.length).toBeLessThanOrEqual(1)
       checkAfter(directory, lines)
+      // Where the journal fails, the book behind it still says why nothing more is taken.
+      const suspensions = checkBook(directory).leaves.filter(({ kind }) => kind === 'suspend')
+      expect(suspensions.map(({ why }) => why)).toEqual(fault.file === 'journal/1' ? ['store'] : [])
     },
   )
 })

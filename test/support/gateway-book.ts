@@ -11,6 +11,8 @@ export interface Operation {
   readonly act: string
   /** As it was sent. */
   readonly text: string | undefined
+  /** A command without a text, by its name. */
+  readonly command: string | undefined
   readonly args: unknown
   readonly meta: Record<string, unknown>
   readonly par: number | undefined
@@ -141,6 +143,7 @@ export class BookReader implements Disposable {
     drafts.set(op, draft)
     if (kind !== 'op.end' && kind !== 'op.result') {
       draft.text = this.#unsealer.text(leaf, 'sql')?.toString('utf8')
+      draft.command = this.#unsealer.text(leaf, 'cmd')?.toString('utf8')
       draft.args = this.#json(leaf, 'args')
       draft.par = leaf.par
       draft.rule = leaf.rule
@@ -169,8 +172,11 @@ export class BookReader implements Disposable {
 
 function newOperation(op: number, act: string): Draft {
   return {
-    ...{ op, act, text: undefined, args: undefined, meta: {}, par: undefined, rule: undefined },
+    ...{ op, act, text: undefined, command: undefined, args: undefined },
     ...{
+      meta: {},
+      par: undefined,
+      rule: undefined,
       out: undefined,
       code: undefined,
       rows: undefined,

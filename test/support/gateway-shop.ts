@@ -10,7 +10,10 @@ export interface TargetTls {
   readonly ca?: string
 }
 
-export async function openShop(server: PostgresServer, tls: TargetTls = { mode: 'disable' }): Promise<Shop> {
+export async function openShop(
+  server: Pick<PostgresServer, 'port' | 'superuser' | 'password'>,
+  tls: TargetTls = { mode: 'disable' },
+): Promise<Shop> {
   const shop = await seedShop(server)
   const ca = tls.ca === undefined ? '' : ', ca: target-ca.pem'
   const target = (name: string, user: string, password: string): string =>

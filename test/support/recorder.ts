@@ -8,7 +8,7 @@ import { createBook } from '../../src/book/create.ts'
 import type { Ref } from '../../src/book/format.ts'
 import { JournalMarks, JournalRing } from '../../src/book/journal.ts'
 import { Kek, KeyStore } from '../../src/book/keys.ts'
-import { DataKey, OpenedKey } from '../../src/book/payload.ts'
+import { DataKey, type KeyLimits, OpenedKey } from '../../src/book/payload.ts'
 import type { Durability } from '../../src/record/barrier.ts'
 import type { BookkeeperParts } from '../../src/record/bookkeeper.ts'
 import { Bookkeeper } from '../../src/record/bookkeeper.ts'
@@ -153,7 +153,7 @@ export interface LocalRecorder extends TestBookkeeper {
 export function startLocal(
   directory: string,
   options: Partial<ThreadOptions> = {},
-  parts: { onFilling?: (session: RecordedSession) => void } = {},
+  parts: { onFilling?: (session: RecordedSession) => void; keyLimits?: KeyLimits } = {},
 ): LocalRecorder {
   const clock = { now: 1_763_600_000_000_000 }
   const now = (): number => clock.now
@@ -168,7 +168,7 @@ export function startLocal(
   const dataKeys = new Map<string, DataKey>()
   const open: LocalRecorder['open'] = (mode = 'standard', { act = 'pg', who, sub, tgt } = {}) => {
     const sid = Array.from(random(16), (byte) => 'abcdefghijklmnopqrstuvwxyz234567'[byte % 32]).join('')
-    const key = new DataKey(ORIGIN, sid, random)
+    const key = new DataKey(ORIGIN, sid, random, parts.keyLimits)
     dataKeys.set(sid, key)
     book.ask({
       type: 'keys',

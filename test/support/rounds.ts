@@ -1,8 +1,10 @@
-/** How long the fault tests run: some rounds with `npm test`, many with GATEBOOK_SOAK=500. Seeds are printed. */
-const soak = Number(process.env['GATEBOOK_SOAK'] ?? 0)
+/** How long the fault tests run: some rounds with `npm test`, many with `npm run soak`. Seeds are printed. */
+const isSoak = process.env['GATEBOOK_SOAK'] === '1'
+const SOAK_ROUNDS = Number(process.env['GATEBOOK_ROUNDS'] ?? 500)
+const HOURS = 4 * 3600 * 1000
 
 export function rounds(usual: number): number {
-  return soak > 0 ? soak : usual
+  return isSoak ? SOAK_ROUNDS : usual
 }
 
 /** GATEBOOK_SEED repeats a run that failed. */
@@ -10,5 +12,5 @@ export const SEED = Number(process.env['GATEBOOK_SEED'] ?? Math.floor(Math.rando
 
 /** Time for so many rounds of about so many milliseconds, on a slow machine. */
 export function timeFor(count: number, ms: number): number {
-  return 60_000 + count * ms * 10
+  return isSoak ? HOURS : 60_000 + count * ms * 10
 }

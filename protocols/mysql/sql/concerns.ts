@@ -21,11 +21,19 @@ export interface Concerns {
   /** Names of local files to load, in Latin-1: each byte a character. */
   readonly files: readonly string[]
   readonly database: string | undefined
+  /** The character set that its texts are in from then on, where it is named as it stands. */
+  readonly charset: string | undefined
   /** Whether another reading of texts may hold behind it. */
   readonly reading: boolean
 }
 
-export const NO_CONCERNS: Concerns = { kill: undefined, files: [], database: undefined, reading: false }
+export const NO_CONCERNS: Concerns = {
+  kill: undefined,
+  files: [],
+  database: undefined,
+  charset: undefined,
+  reading: false,
+}
 const KILL = /\bkill\b/i
 const OTHERS =
   /\buse\b|\binfile\b|\bnames\b|\bchar(?:acter|set)\b|\b(?:character_set|collation)_|\bsql_mode\b/i
@@ -43,6 +51,7 @@ export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
     kill: kills ? (sure ? killOf(statements) : 'unclear') : undefined,
     files: statements.flatMap(filesOf),
     database: statements.flatMap(databaseOf).at(-1),
+    charset: statements.flatMap(charsetOf).at(-1),
     reading: statements.some(changesReading),
   }
 }
@@ -98,6 +107,21 @@ function databaseOf(tokens: readonly Token[]): string[] {
   if (tokens[0]?.key !== 'USE') return []
   const [name] = readName(tokens, 1)
   return name === undefined ? [] : [decodeLossy(encodeLatin(name.name))]
+}
+
+function charsetOf(tokens: readonly Token[]): string[] {
+  if (tokens[0]?.key !== 'SET') return []
+  return tokens.flatMap((token, i) => {
+    const name = token.kind === 'variable' ? variableName(token.text) : token.key
+    const behind =
+      name === 'NAMES' || name === 'CHARSET'
+        ? 1
+        : name === 'CHARACTER' || name === 'CHARACTER_SET_CLIENT'
+          ? 2
+          : 0
+    const value = behind === 0 ? undefined : tokens[i + behind]
+    return value === undefined || !/^\w+$/.test(unquote(value)) ? [] : [unquote(value).toLowerCase()]
+  })
 }
 
 /** Any SET of a character set or sql_mode, but for the few values that change nothing for a parser. */

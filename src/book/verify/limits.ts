@@ -24,12 +24,14 @@ export class Spans {
       const text = `${time(leaf.from)} to ${time(leaf.to)} (${leaf.why}): ${operations} operations on ${target}, record ${leaf.seq}`
       if (++this.#gapCount <= SPANS_SHOWN_MAX) this.#gaps.push(text)
     }
-    if (leaf.kind === 'suspend') this.#suspended = leaf
-    if (leaf.kind === 'resume') this.#resume(leaf)
+    if (leaf.kind === 'suspend') this.#suspended ??= leaf
+    // A process that starts takes work, or says anew that it does not.
+    if (leaf.kind === 'resume' || (leaf.kind === 'boot' && this.#suspended !== undefined)) this.#end(leaf)
   }
 
-  #resume(leaf: Leaf): void {
-    const text = `${time(this.#suspended?.ts)} to ${time(leaf.ts)} (${leaf.why}), record ${leaf.seq}`
+  #end(leaf: Leaf): void {
+    const why = this.#suspended?.why ?? leaf.why
+    const text = `${time(this.#suspended?.ts)} to ${time(leaf.ts)} (${why}), record ${leaf.seq}`
     if (++this.#suspensionCount <= SPANS_SHOWN_MAX) this.#suspensions.push(text)
     this.#suspended = undefined
   }

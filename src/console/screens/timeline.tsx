@@ -114,7 +114,12 @@ function columnsOf(session: SessionRow, longest: number): readonly TimelineColum
           </span>
         ),
     },
-    { name: 'Record', width: '8.5rem', extra: true, cell: ({ record }) => <code class="quiet">{record}</code> },
+    {
+      name: 'Record',
+      width: '8.5rem',
+      extra: true,
+      cell: ({ record }) => <code class="quiet">{record}</code>,
+    },
   ]
 }
 

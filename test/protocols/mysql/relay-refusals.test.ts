@@ -351,7 +351,10 @@ describe('the read-only guard (T-MY-13)', () => {
   })
 
   test('goes again behind COM_RESET_CONNECTION, ahead of what follows it', () => {
-    const { done } = play(relayOptions({ readOnly: true }), [client(packet(0, 0x1f), query('select 1'))])
+    const { done } = play(relayOptions({ readOnly: true }), [
+      client(packet(0, 0x1f), query('select 1')),
+      target(ok(1), ok(1), ok(1)),
+    ])
     expect(sent(done, 'target')).toBe(
       hex(join(query(GUARD), packet(0, 0x1f), query(GUARD), query('select 1'))),
     )

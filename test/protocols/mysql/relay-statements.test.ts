@@ -147,7 +147,30 @@ describe('a prepared statement', () => {
   })
 })
 
+describe('a statement whose number is guessed', () => {
+  test('is waited for, so that its execution is recorded with its text', () => {
+    const { done } = play(relayOptions(), [
+      client(prepare('select ?'), execute(5, ...one(7)), packet(0, 0x19, u32(5)), execute(5, ...again(8))),
+      target(...prepared(5, 1, 1)),
+      target(...rows(1, ['7'])),
+    ])
+    expect(events(done, 'begin').slice(1)).toMatchObject([
+      { sql: 'select ?', args: [7] },
+      { meta: { unknown: 'statement' } },
+    ])
+  })
+})
+
 describe('the statement prepared last, by -1 (T-MY-09)', () => {
+  test('is the one behind COM_RESET_CONNECTION, which waits for it to be over', () => {
+    const { done } = play(relayOptions(), [
+      client(packet(0, 0x1f), prepare('select ?'), execute(LAST, ...one(7))),
+      target(ok(1)),
+      target(...prepared(6, 1, 1), ...rows(1, ['7'])),
+    ])
+    expect(events(done, 'begin')[2]).toMatchObject({ sql: 'select ?', args: [7] })
+  })
+
   test('may be executed before its number is known, its parameters counted in its text', () => {
     const { done } = play(relayOptions(), [
       client(prepare("select ?, '?' -- ?"), execute(LAST, ...one(7)), packet(0, 0x19, u32(LAST))),

@@ -259,6 +259,31 @@ describe('other commands', () => {
     expect(done.filter((one) => 'step' in one && one.step === 'hold')).toHaveLength(7)
   })
 
+  test('SET NAMES is told of what runs behind it, once the target has taken it', () => {
+    const charsets = (answer: Uint8Array): unknown[] => {
+      const parts = [client(query("set names 'latin1'"), query('do 1')), target(answer), target(ok(1))]
+      const begun = play(relayOptions(), parts).done.filter(({ event }) => event === 'begin')
+      return begun.map(({ meta }) => (meta as { charset: string }).charset)
+    }
+    expect(charsets(ok(1))).toEqual(['utf8mb4', 'latin1'])
+    expect(charsets(error(1, 1115, 'unknown'))).toEqual(['utf8mb4', 'utf8mb4'])
+  })
+
+  test('a command behind USE waits until it is known where it runs', () => {
+    const { done } = play(relayOptions({ judge: true }), [
+      client(query('use other'), query('drop table t')),
+      target(ok(1)),
+      target(ok(1)),
+    ])
+    expect(done.flatMap(({ step, database }) => (step === 'judge' ? database : []))).toEqual([
+      'shop',
+      'other',
+    ])
+    expect(done.filter(({ event }) => event === 'begin').at(-1)).toMatchObject({
+      meta: { database: 'other' },
+    })
+  })
+
   test('USE moves to a database, and so does what the target tells of its session', () => {
     const tracked = packet(1, 0, 0, 0, 2, 0x40, 0, 0, 0, 9, 1, 7, '\x06second')
     const first = play(relayOptions(), [client(query('use `first`')), target(ok(1)), client(packet(0, 14))])

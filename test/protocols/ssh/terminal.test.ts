@@ -11,21 +11,26 @@ function play(
   steps: readonly string[],
   columns = 80,
   rows = 24,
-): { commands: DerivedCommand[]; watch: TerminalWatch } {
+): { commands: DerivedCommand[]; statuses: number[]; watch: TerminalWatch } {
   const watch = new TerminalWatch(columns, rows)
   const commands: DerivedCommand[] = []
+  const statuses: number[] = []
   let seconds = 0
   for (const step of steps) {
     const rest = step.slice(1)
     if (step.startsWith('>')) watch.typed(bytes(rest))
-    else if (step.startsWith('<')) commands.push(...watch.shown(bytes(rest)))
-    else if (step.startsWith('.')) watch.tick(++seconds * 1000)
+    else if (step.startsWith('<')) {
+      for (const derived of watch.shown(bytes(rest))) {
+        if ('status' in derived) statuses.push(derived.status)
+        else commands.push(derived)
+      }
+    } else if (step.startsWith('.')) watch.tick(++seconds * 1000)
     else {
       const [width = 80, height = 24] = rest.split('x').map(Number)
       watch.resize(width, height)
     }
   }
-  return { commands, watch }
+  return { commands, statuses, watch }
 }
 
 /** A line at a prompt that echoes each key, as a shell does. */
@@ -148,9 +153,9 @@ describe('the commands are the lines as they stood on the screen when Enter was 
 
   test('by the marks of the shell, where it sets them', () => {
     const prompt = `${ESC}]133;A\u{7}odd > prompt 100% ${ESC}]133;B${ESC}\\`
-    expect(play([`<${prompt}`, '>ls', '<ls', '>\r', `<\r\n${ESC}]133;C\u{7}`]).commands).toEqual([
-      { text: 'ls', by: 'mark' },
-    ])
+    const ran = `<\r\n${ESC}]133;C\u{7}no such file\r\n${ESC}]133;D;2\u{7}`
+    const { commands, statuses } = play([`<${prompt}`, '>ls', '<ls', '>\r', ran])
+    expect([commands, statuses]).toEqual([[{ text: 'ls', by: 'mark' }], [2]])
   })
 
   test('typed ahead, while the last one still runs', () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TestGateway } from '../../support/gateway.ts'
 import type { ReadBook } from '../../support/gateway-book.ts'
 import { type Server, startServer } from './server.ts'
+import { shopBehindGateway } from './shop.ts'
 
 const run = promisify(execFile)
 
@@ -14,27 +15,7 @@ let token: string
 
 beforeAll(async () => {
   server = await startServer()
-  gateway = await TestGateway.start({
-    targets: `shop:
-  type: mysql
-  address: "127.0.0.1:${server.port}"
-  database: shop
-  tls: { mode: disable }
-  credentials: { user: app, password: "file:app.password" }`,
-    files: { 'app.password': 'app secret\n' },
-    changes: [
-      [
-        'listeners:\n',
-        'listeners:\n  mariadb: { type: mysql, address: "127.0.0.1:0", require_tls: false, family: mariadb, target: shop }\n  shared: { type: mysql, address: "127.0.0.1:0", require_tls: true, family: mysql, version: 8.4.6 }\n',
-      ],
-      ['  reader: { targets: ["*"], read_only: true }\n', ''],
-      ['  - { group: readers, role: reader }\n', ''],
-      [
-        'policies: []',
-        'policies:\n  - { id: no-bare-delete, when: { verb: [DELETE], where: none }, then: deny, message: A WHERE is needed. }',
-      ],
-    ],
-  })
+  gateway = await TestGateway.start(shopBehindGateway(server))
   token = gateway.createToken('alice').secret
 }, 90_000)
 

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,15 @@ export interface Server {
   readonly folder: string
   /** The statements of one connection, in order, as the server wrote them down. */
   statementsOf(threadId: number): string[]
+  /** What the audit plugin says of each statement of a text, prepared ones included, once the connection has ended. */
+  outcomesOf(threadId: number): Promise<Audited[]>
   [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface Audited {
+  readonly text: string
+  /** 0 where it went well. */
+  readonly code: number
 }
 
 const SETUP = `
@@ -20,7 +28,9 @@ CREATE DATABASE shop;
 CREATE USER app@'127.0.0.1' IDENTIFIED BY 'app secret';
 CREATE USER curve@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('curve secret');
 CREATE USER nobody@'127.0.0.1' IDENTIFIED BY '';
+CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'reader secret';
 GRANT ALL ON *.* TO app@'127.0.0.1';
+GRANT SELECT ON shop.* TO reader@'127.0.0.1';
 GRANT ALL ON shop.* TO curve@'127.0.0.1', nobody@'127.0.0.1';
 `
 
@@ -69,16 +79,34 @@ export async function startServer(): Promise<Server> {
       ...[`--ssl-cert=${at('cert.pem')}`, `--ssl-key=${at('key.pem')}`, '--plugin-load-add=auth_ed25519'],
       ...['--max-allowed-packet=64M', '--local-infile=1', '--innodb-buffer-pool-size=16M'],
       ...['--innodb-flush-log-at-trx-commit=0', '--character-set-server=utf8mb4'],
+      ...[
+        '--plugin-load-add=server_audit',
+        '--server-audit-logging=ON',
+        '--server-audit-events=CONNECT,QUERY',
+      ],
+      ...[`--server-audit-file-path=${at('audit.log')}`, '--server-audit-query-log-limit=1000000'],
+      // Numbers of prepared statements go on in a thread that is used again.
+      '--thread-cache-size=0',
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
   await ready(child)
+  const general = new Log(at('general.log'), readGeneral)
+  const audit = new Log(at('audit.log'), readAudit)
   return {
     port,
     certificate: readFileSync(at('cert.pem'), 'utf8'),
     key: readFileSync(at('key.pem'), 'utf8'),
     folder,
-    statementsOf: (threadId) => statementsOf(readFileSync(at('general.log'), 'utf8'), threadId),
+    statementsOf: (threadId) => general.of(threadId),
+    async outcomesOf(threadId) {
+      for (let look = 0; look < LOOKS_MAX; look++) {
+        const lines = audit.of(threadId)
+        if (lines.at(-1) === 'ended') return lines.filter((line) => line !== 'ended')
+        await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+      }
+      throw new Error(`connection ${threadId} has not ended`)
+    },
     async [Symbol.asyncDispose]() {
       const ended = new Promise((resolve) => child.once('exit', resolve))
       child.kill('SIGTERM')
@@ -100,14 +128,58 @@ function ready(child: ChildProcess): Promise<void> {
   })
 }
 
+const LOOK_EVERY_MS = 20
+const LOOKS_MAX = 1000
+
+/** A file of the server's, read again only when it has grown. */
+class Log<Line> {
+  readonly #path: string
+  readonly #read: (text: string) => Map<number, Line[]>
+  #size = -1
+  #lines = new Map<number, Line[]>()
+
+  constructor(path: string, read: (text: string) => Map<number, Line[]>) {
+    this.#path = path
+    this.#read = read
+  }
+
+  of(threadId: number): Line[] {
+    const { size } = statSync(this.#path)
+    if (size !== this.#size) this.#lines = this.#read(readFileSync(this.#path, 'utf8'))
+    this.#size = size
+    return this.#lines.get(threadId) ?? []
+  }
+}
+
 /** `<time> <thread> <command>\t<text>`; the time is left out where it repeats, and a text may have many lines. */
-function statementsOf(log: string, threadId: number): string[] {
+function readGeneral(log: string): Map<number, string[]> {
   const entry = /^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t+ *(\d+) ([A-Z][A-Za-z ]*?)\t(.*)$/
-  const found: { thread: number; line: string }[] = []
+  const byThread = new Map<number, string[]>()
+  let last: string[] = []
   for (const line of log.split('\n')) {
     const match = entry.exec(line)
-    if (match !== null) found.push({ thread: Number(match[1]), line: `${match[2]}: ${match[3]}` })
-    else if (found.length > 0 && line !== '') (found.at(-1) ?? { line: '' }).line += `\n${line}`
+    if (match === null) {
+      if (last.length > 0 && line !== '') last[last.length - 1] += `\n${line}`
+      continue
+    }
+    const thread = Number(match[1])
+    last = byThread.get(thread) ?? []
+    byThread.set(thread, last)
+    last.push(`${match[2]}: ${match[3]}`)
   }
-  return found.filter(({ thread }) => thread === threadId).map(({ line }) => line)
+  return byThread
+}
+
+/** `<time>,<server>,<user>,<host>,<thread>,<query>,QUERY,<database>,'<text>',<error>`, and when a thread ends. */
+function readAudit(log: string): Map<number, (Audited | 'ended')[]> {
+  const entry = /^[^,]*,[^,]*,[^,]*,[^,]*,(\d+),\d+,(?:QUERY,[^,]*,'(.*)',(\d+)|(DISCONNECT),.*)$/
+  const byThread = new Map<number, (Audited | 'ended')[]>()
+  for (const line of log.split('\n')) {
+    const [, thread, text = '', code, ended] = entry.exec(line) ?? []
+    if (thread === undefined) continue
+    const lines = byThread.get(Number(thread)) ?? []
+    byThread.set(Number(thread), lines)
+    lines.push(ended === undefined ? { text, code: Number(code) } : 'ended')
+  }
+  return byThread
 }

@@ -13,6 +13,7 @@ import { scramVerifier } from '../../../src/access/verifier.ts'
 import { type AccessDesk, openDesk } from '../../support/access.ts'
 import { changed, loadGood } from '../../support/config.ts'
 
+const PRINT = 'SHA256:MUrBmKIzm/SoHYzdBWN4PDC5wHxWbJO1BTe1jFvZnnM'
 const KEY = 'AAAAC3NzaC1lZDI1NTE5AAAAIBPyQ0oAAd3vZxYFgd8Sl8gjmbRp4SxWYWzpSTGyAkPP'
 const SALT = Buffer.alloc(16, 7)
 const ARGON2 = '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
@@ -121,8 +122,13 @@ describe('who proves it is let in as themselves', () => {
       desk.begin('alice').knowsKey(key),
       desk.begin('x').knowsKey(key),
     ]).toEqual([true, false, false])
-    expect(factsOf(desk.begin('carol').signedBy(key))).toMatchObject({ user: 'carol', method: 'ssh-key' })
-    expect(desk.begin('alice', '10.0.0.7').signedBy(key)).toEqual({ type: 'refused', code: 'bad-credential' })
+    expect(factsOf(desk.begin('carol').signedBy(key, PRINT))).toMatchObject({
+      ...{ user: 'carol', method: 'ssh-key', key: PRINT },
+    })
+    expect(desk.begin('alice', '10.0.0.7').signedBy(key, PRINT)).toEqual({
+      type: 'refused',
+      code: 'bad-credential',
+    })
   })
 
   test('by a certificate whose whole subject is theirs', () => {
@@ -253,7 +259,7 @@ describe('too many failures', () => {
     await fail(own, 'carol')
     expect(factsOf(await own.begin('carol').password(secret))).toMatchObject({ method: 'token' })
     expect(factsOf(proveScram(own.begin('carol'), secret))).toMatchObject({ method: 'token' })
-    expect(factsOf(own.begin('carol').signedBy(Buffer.from(KEY, 'base64')))).toMatchObject({
+    expect(factsOf(own.begin('carol').signedBy(Buffer.from(KEY, 'base64'), PRINT))).toMatchObject({
       method: 'ssh-key',
     })
   })

@@ -232,12 +232,10 @@ describe('a reader that holds an older state', () => {
     const size = reader.prepare('SELECT count(*) FROM payload').pluck().get()
 
     order(filled, { sids: [gone] })
-    const started = performance.now()
     local.settle()
     local.keeper.handle(77, { type: 'deleted' })
     for (let op = 5; op < 8; op++) local.open().close('client')
     local.drain()
-    expect(performance.now() - started, 'the writer waits for no reader').toBeLessThan(2000)
     expect(local.answers.filter(({ id }) => id === 77)).toEqual([])
     expect(reader.prepare('SELECT count(*) FROM payload').pluck().get()).toBe(size)
     expect(unfinished(directory)).toBe(1)

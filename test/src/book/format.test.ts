@@ -16,6 +16,7 @@ import {
   type Place,
   parseLeaf,
   parseMembers,
+  type Ref,
 } from '../../../src/book/format.ts'
 import { ALWAYS, KINDS, MEMBERS } from '../../../src/book/kinds.ts'
 import { leafHash } from '../../../src/book/tree.ts'
@@ -228,11 +229,16 @@ describe('a leaf is refused', () => {
   })
 })
 
+const ref: Ref = { h: 'xm1gCMKXC1Pkr8NFIc11HFklimh7/eETgdAnIKh9RJg=', i: 1, n: 41, t: 'sql' }
+
 describe('the writer refuses what the verifier would', () => {
   test.each<[string, Members, string]>([
     ['a missing member', { kind: 'op.begin', ts: 1, op: 1, act: 'db.query' }, 'op.begin: sid is missing'],
     ['a member of another kind', { ...begin, out: 'ok' }, 'op.begin: there is no member out'],
     ['a fraction', { ...begin, op: 1.5 }, 'op.begin: op has an impossible value'],
+    ['an integer above 2^53 - 1', { ...begin, op: 2 ** 53 }, 'op.begin: op has an impossible value'],
+    ['an index of 2^32', { ...begin, ref: [{ ...ref, i: 2 ** 32 }] }, '4294967296 is not within'],
+    ['a payload of 32 bytes', { ...begin, ref: [{ ...ref, n: 32 }] }, '32 is not within'],
     ['free text', { ...begin, rule: 'DROP TABLE t' }, 'op.begin: rule has an impossible value'],
     ['an unknown kind', { ...begin, kind: 'op.start' }, 'there is no kind "op.start"'],
     ['control characters', { ...begin, act: 'a\nb' }, 'op.begin: act has an impossible value'],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { fold, StoredHashes } from '../../../src/book/hashes.ts'
+import { bookHashes, fold, StoredHashes } from '../../../src/book/hashes.ts'
 import { readLeafBytes } from '../../../src/book/reader.ts'
 import { leafHash, nodeHash, RightEdge, readEdge } from '../../../src/book/tree.ts'
 import { newBook } from '../../support/recorder.ts'
@@ -9,7 +9,7 @@ test('every complete subtree that a book stores has the hash that its leaves giv
   using open = openStore(newBook())
   for (const count of [1, 100, 300, 7, 512, 200, 3]) open.store.append(heartbeats(count))
   const { db } = open.book
-  const stored = new StoredHashes(db)
+  const stored = new StoredHashes(bookHashes(db))
   const size = open.store.head.size
   let row = Array.from(readLeafBytes(db, 0), ([, leaf]) => leafHash(leaf))
   expect(row).toHaveLength(1123)
@@ -35,9 +35,9 @@ test('every complete subtree that a book stores has the hash that its leaves giv
 test('leaves that are not in the book are asked for in vain', () => {
   using open = openStore(newBook())
   open.store.append(heartbeats(5))
-  const stored = new StoredHashes(open.book.db)
-  expect(stored.leafHashes(0, 5)).toHaveLength(5)
-  expect(() => stored.leafHashes(0, 6)).toThrow('leaves 0 to 6 are not all in the book')
+  const stored = new StoredHashes(bookHashes(open.book.db))
+  expect(stored.nodes(0, 0, 5)).toHaveLength(5)
+  expect(() => stored.nodes(0, 0, 6)).toThrow('leaves 0 to 6 are not all in the book')
   expect(() => stored.hash(3, 0)).toThrow(RangeError)
   expect(() => fold([])).toThrow(RangeError)
 })

@@ -6,6 +6,7 @@ import type { Ref } from '../../../src/book/format.ts'
 import {
   commitment,
   DataKey,
+  KEY_RESERVE,
   OpenedKey,
   PAYLOAD_BODY_MAX,
   PAYLOAD_OVERHEAD,
@@ -141,6 +142,18 @@ describe('sealing', () => {
     expect(() => key.seal('sql', body('b'), true)).toThrow('no randomness')
     fail = false
     expect(key.seal('sql', body('c'), true).ref.i).toBe(2)
+  })
+
+  test('a key has its limits, and keeps a reserve for what a session that ends still seals', () => {
+    const limits = { payloads: KEY_RESERVE.payloads + 2, bytes: KEY_RESERVE.bytes + 10 }
+    const key = new DataKey(ORIGIN, SID, systemRandom(), limits)
+    expect([key.hasRoom(2, 10), key.hasRoom(3, 1), key.hasRoom(1, 11)]).toEqual([true, false, false])
+    key.seal('sql', body('123456'), true)
+    expect([key.hasRoom(1, 4), key.hasRoom(2, 4), key.hasRoom(1, 5)]).toEqual([true, false, false])
+    expect(key.seal('sql', body('the reserve'), true).ref.i).toBe(1)
+    const last = new DataKey(ORIGIN, SID, systemRandom(), { payloads: 1, bytes: 100 })
+    last.seal('sql', body('a'), true)
+    expect(() => last.seal('sql', body('b'), true)).toThrow('used up')
   })
 
   test('a body above 1 MiB is refused; one of just that size is not', () => {

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { OUTLET_HIGH, Outlet, type Reaches } from '../../../src/gate/outlet.ts'
+import type { Reaches } from '../../../src/gate/fences.ts'
+import { OUTLET_HIGH, Outlet } from '../../../src/gate/outlet.ts'
 import type { Mark, Reach } from '../../../src/record/group-commit.ts'
 
 /** A recorder whose progress the test decides. */

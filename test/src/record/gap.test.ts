@@ -30,7 +30,7 @@ const written = async (done: () => boolean): Promise<void> => {
 describe('operations that pass unrecorded', () => {
   test('are on disk at once with the first, then every second, each under its target', async () => {
     const { gaps, schedule, clock, file } = open()
-    gaps.begin()
+    gaps.begin(0)
     expect([file(), schedule.timers], 'nothing has passed yet').toEqual([undefined, 0])
     clock.now = 1_500_000
     gaps.count('orders')
@@ -62,7 +62,28 @@ describe('operations that pass unrecorded', () => {
 
   test('that were none leave nothing behind', async () => {
     const { gaps, file } = open()
-    gaps.begin()
+    gaps.begin(0)
+    await gaps.end()
+    expect(file()).toBeUndefined()
+  })
+
+  test('begin with those of the batch that the kernel never got, from their time on', async () => {
+    const { gaps, schedule, clock, file } = open()
+    gaps.appended('orders', 6)
+    clock.now = 1_200_000
+    for (const target of ['orders', 'billing', 'orders']) gaps.appended(target, 7)
+    clock.now = 1_500_000
+    gaps.begin(6)
+    gaps.begin(6)
+    await written(() => schedule.timers === 1)
+    await gaps.end()
+    expect(file()).toEqual({ from: 1_200_000, to: 1_500_000, ended: true, ops: { orders: 2, billing: 1 } })
+  })
+
+  test('do not begin with those of a batch that is written', async () => {
+    const { gaps, file } = open()
+    gaps.appended('orders', 7)
+    gaps.begin(7)
     await gaps.end()
     expect(file()).toBeUndefined()
   })

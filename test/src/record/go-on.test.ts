@@ -10,16 +10,19 @@ import { KEK_BYTES, threadOptions } from '../../support/books.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { newBook, text } from '../../support/recorder.ts'
 
-/** A disk whose syncs fail from a moment on. */
-function breakable(path: string): JournalDisk & Disposable & { broken: boolean } {
+/** A disk whose syncs or writes fail from a moment on. */
+function breakable(path: string): JournalDisk & Disposable & { broken: 'sync' | 'write' | undefined } {
   const file = new PlacedFile(path)
   return {
-    broken: false,
+    broken: undefined,
     size: file.size,
-    write: (bytes, at) => file.write(bytes, at),
+    write(bytes, at) {
+      if (this.broken === 'write') throw new Error('EIO')
+      file.write(bytes, at)
+    },
     read: (into, at) => file.read(into, at),
     sync(done) {
-      if (this.broken) setImmediate(done, new Error('EIO'))
+      if (this.broken === 'sync') setImmediate(done, new Error('EIO'))
       else file.sync(done)
     },
     [Symbol.dispose]: () => file[Symbol.dispose](),
@@ -43,8 +46,8 @@ async function start(directory: string, goOn: boolean) {
       },
     },
   )
-  const breakIt = (): void => {
-    if (disk !== undefined) disk.broken = true
+  const breakIt = (what: 'sync' | 'write' = 'sync'): void => {
+    if (disk !== undefined) disk.broken = what
   }
   return { recorder, failures, breakIt }
 }
@@ -81,6 +84,35 @@ test('where the operator wants it, work goes on without the book, and the gap is
   ])
 })
 
+test('the operations that the failing batch held are part of the gap', async () => {
+  const directory = newBook()
+  const { recorder, breakIt } = await start(directory, true)
+  const sessions = await Promise.all(
+    ['orders', 'users'].map((target) => recorder.open({ act: 'pg', mode: 'relaxed', target })),
+  )
+  const last = sessions.map((session) =>
+    session.record({ type: 'begin', op: 1, act: 'db.query', payloads: [sql] }),
+  )
+  await recorder.wait(Math.max(...last), 'durable')
+  // Nobody waits under this mode: the statements are with their targets when the write fails.
+  for (const session of sessions) {
+    for (const op of [2, 3]) session.record({ type: 'begin', op, act: 'db.query', payloads: [sql] })
+  }
+  breakIt('write')
+  while (recorder.state !== 'failed') await new Promise((resolve) => setTimeout(resolve, 1))
+  sessions[0]?.record({ type: 'begin', op: 4, act: 'db.query', payloads: [sql] })
+  await recorder.stop()
+
+  const again = await start(directory, true)
+  await again.recorder.stop()
+  const { leaves } = checkBook(directory)
+  expect(leaves.filter(({ kind }) => kind === 'gap').map(({ tgt, ops }) => [tgt, ops])).toEqual([
+    ['orders', 3],
+    ['users', 2],
+  ])
+  expect(leaves.filter(({ kind }) => kind === 'op.begin')).toHaveLength(2)
+})
+
 test('otherwise nothing passes: the same failure refuses what runs and what comes', async () => {
   const directory = newBook()
   const { recorder, breakIt } = await start(directory, false)
@@ -90,5 +122,7 @@ test('otherwise nothing passes: the same failure refuses what runs and what come
   await expect(recorder.wait(mark, 'durable')).rejects.toThrow('EIO')
   expect(() => session.record({ type: 'begin', op: 2, act: 'db.query', payloads: [sql] })).toThrow('EIO')
   await expect(recorder.open({ act: 'pg', mode: 'standard' })).rejects.toThrow('the book cannot be written')
-  await recorder.stop().catch(() => {})
+  await recorder.stop()
+  // The book behind the journal can still say why it ends.
+  expect(checkBook(directory).leaves.at(-1)).toMatchObject({ kind: 'suspend', why: 'store' })
 })

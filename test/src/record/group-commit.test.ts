@@ -7,7 +7,13 @@ import {
   JournalTail,
   judgeJournal,
 } from '../../../src/book/journal.ts'
-import { DURABLE_WITHIN_MS, GroupCommit, type Mark, type Reach } from '../../../src/record/group-commit.ts'
+import {
+  DURABLE_WITHIN_MS,
+  GroupCommit,
+  type Mark,
+  type Reach,
+  SYNC_MS_MAX,
+} from '../../../src/record/group-commit.ts'
 import { FakeDisk } from '../../support/disk.ts'
 import { HandSchedule } from '../../support/schedule.ts'
 
@@ -215,6 +221,30 @@ describe('failure', () => {
       expect(bench.log.reached(1, 'durable')).toBe(false)
     },
   )
+
+  test('a sync that does not return in its time has failed, and its late success counts for nothing', () => {
+    const bench = new Bench()
+    bench.when(bench.put('a'), 'durable', 'a')
+    bench.schedule.turn()
+    bench.schedule.pass(SYNC_MS_MAX - 1)
+    expect([bench.told, bench.failures]).toEqual([[], []])
+    bench.schedule.pass(1)
+    const why = "the journal's sync failed: it has not returned for 30 s"
+    expect([bench.told, bench.failures.map(({ message }) => message)]).toEqual([[`a: ${why}`], [why]])
+    bench.disk.endSync()
+    bench.when(1, 'durable', 'late')
+    expect(bench.told.at(-1)).toBe(`late: ${why}`)
+    expect([bench.log.reached(1, 'durable'), bench.disk.syncs]).toEqual([false, 1])
+  })
+
+  test('a sync that returns in time is watched no longer', () => {
+    const bench = new Bench()
+    bench.when(bench.put('a'), 'durable', 'a')
+    bench.schedule.turn()
+    bench.disk.endSync()
+    bench.schedule.pass(SYNC_MS_MAX)
+    expect([bench.failures, bench.schedule.timers]).toEqual([[], 0])
+  })
 
   test.each(['before', 'after', 'short'] as const)(
     'a write that failed %s its effect ends it: nothing is written or synced any more',

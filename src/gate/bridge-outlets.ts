@@ -1,0 +1,170 @@
+/** What a bridge has for either side, in order: some of it waits for records, some for the other to take it. */
+import type { Socket } from 'node:net'
+import type { HostCommand, SshStep } from '../../protocols/ssh/index.ts'
+import type { Mark, Reach } from '../record/group-commit.ts'
+import type { Recorder } from '../record/recorder.ts'
+import { Fences } from './fences.ts'
+import { OUTLET_HIGH, OUTLET_LOW, writeAll } from './outlet.ts'
+
+/** The host's side: told what to do, tells what happened by `Bridge.host`. */
+export interface Host {
+  command(command: HostCommand): void
+  credit(channel: number, bytes: number): void
+  end(): void
+}
+
+export interface OutletEvents {
+  /** Something has gone out: the person may be read again, if nothing else speaks against it. */
+  readonly onRoom: () => void
+  /** A record on which something waits cannot be made. */
+  readonly onFailure: () => void
+}
+
+type HostItem = HostCommand | { readonly type: 'end' }
+
+export class HostOutlet {
+  readonly #fences: Fences<HostItem>
+  #host: Host | undefined
+  #held = 0
+
+  constructor(recorder: Recorder, { onRoom, onFailure }: OutletEvents) {
+    this.#fences = new Fences(recorder, {
+      onOpen: (items) => {
+        for (const item of items) {
+          if (item.type === 'write') this.#held -= item.bytes.length
+          this.#now(item)
+        }
+        onRoom()
+      },
+      onFailure,
+    })
+  }
+
+  get isFull(): boolean {
+    return this.#held > OUTLET_HIGH
+  }
+
+  /** From now on there is a host; before, nothing can be meant for one. */
+  lead(host: Host): void {
+    this.#host = host
+  }
+
+  fence(mark: Mark, reach: Reach | undefined): void {
+    this.#fences.fence(mark, reach)
+  }
+
+  send(item: HostItem): void {
+    if (this.#fences.isEmpty) {
+      this.#now(item)
+      return
+    }
+    if (item.type === 'write') this.#held += item.bytes.length
+    this.#fences.push(item)
+  }
+
+  credit(channel: number, bytes: number): void {
+    this.#host?.credit(channel, bytes)
+  }
+
+  abandon(): void {
+    this.#fences.abandon()
+    this.#host?.end()
+  }
+
+  #now(item: HostItem): void {
+    if (item.type === 'end') this.#host?.end()
+    else this.#host?.command(item)
+  }
+}
+
+type Credit = Extract<SshStep, { type: 'credit' }>
+type PersonItem = Extract<SshStep, { type: 'send' }> | Credit | { readonly type: 'close' }
+
+/** Bytes, credit for the host and the end are one queue. */
+export class PersonOutlet {
+  readonly #socket: Socket
+  readonly #recorder: Recorder
+  readonly #host: HostOutlet
+  readonly #events: OutletEvents
+  readonly #fences: Fences<PersonItem>
+  #held = 0
+  /** Credit that waits for the socket to take what made the room. */
+  #credits: Credit[] = []
+
+  constructor(socket: Socket, recorder: Recorder, host: HostOutlet, events: OutletEvents) {
+    this.#socket = socket
+    this.#recorder = recorder
+    this.#host = host
+    this.#events = events
+    this.#fences = new Fences(recorder, {
+      onOpen: (items) => this.#letOut(items),
+      onFailure: events.onFailure,
+    })
+    socket.on('drain', () => this.room())
+  }
+
+  get isFull(): boolean {
+    return this.#held + this.#socket.writableLength > OUTLET_HIGH
+  }
+
+  fence(mark: Mark, reach: Reach | undefined): void {
+    this.#fences.fence(mark, reach)
+  }
+
+  send(item: Exclude<PersonItem, { type: 'close' }>): void {
+    if (this.#fences.isEmpty) {
+      this.#now(item)
+      return
+    }
+    if (item.type === 'send') this.#held += item.bytes.length
+    this.#fences.push(item)
+  }
+
+  /** Ends the socket once everything before it is out. */
+  end(): void {
+    if (this.#fences.isEmpty) this.#socket.end()
+    else this.#fences.push({ type: 'close' })
+  }
+
+  /** Whether bytes were dropped by it: what comes behind them cannot be read any more. */
+  abandon(): boolean {
+    this.#credits = []
+    return this.#fences.abandon().some(({ type }) => type === 'send')
+  }
+
+  /** Gives the credit that waited, if there is room now. */
+  room(): void {
+    if (!this.#isTight) {
+      for (const { channel, bytes } of this.#credits.splice(0)) this.#host.credit(channel, bytes)
+    }
+    this.#events.onRoom()
+  }
+
+  /** Whether the host must not be given more to say. */
+  get #isTight(): boolean {
+    return this.#socket.writableLength > OUTLET_LOW || this.#recorder.congested
+  }
+
+  #letOut(items: readonly PersonItem[]): void {
+    let run: Uint8Array[] = []
+    for (const item of items) {
+      if (item.type === 'send') {
+        this.#held -= item.bytes.length
+        run.push(item.bytes)
+        continue
+      }
+      writeAll(this.#socket, run)
+      run = []
+      this.#now(item)
+    }
+    writeAll(this.#socket, run)
+    this.#events.onRoom()
+  }
+
+  #now(item: PersonItem): void {
+    if (item.type === 'send') this.#socket.write(item.bytes)
+    else if (item.type === 'close') this.#socket.end()
+    else if (this.#isTight) this.#credits.push(item)
+    else this.#host.credit(item.channel, item.bytes)
+  }
+}
