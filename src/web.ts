@@ -15,13 +15,6 @@ import type { Rights } from './read/rights.ts'
 import type { Noted } from './record/notes.ts'
 import { readSql } from './sql.ts'
 
-interface ListeningAt {
-  readonly name: string
-  readonly type: string
-  readonly host: string
-  readonly port: number
-}
-
 export interface WebParts {
   readonly gate: Gate
   readonly accounts: Accounts
@@ -29,7 +22,7 @@ export interface WebParts {
   readonly ledger: Ledger
   readonly rights: (person: Person) => Rights
   readonly release: string
-  readonly listening: () => readonly ListeningAt[]
+  readonly listening: ApiParts['listening']
 }
 
 export class Web {
@@ -37,7 +30,7 @@ export class Web {
   readonly #signIn: SignIn
   readonly #api: ApiParts
 
-  constructor({ gate, accounts, listening, ...parts }: WebParts) {
+  constructor({ gate, accounts, ...parts }: WebParts) {
     const { clock, authenticator, live, recorder } = gate.parts
     const loaded = () => gate.inForce.loaded
     this.#gate = gate
@@ -54,8 +47,6 @@ export class Web {
       vkey: recorder.opened.vkey,
       origin: recorder.origin,
       bookState: () => recorder.state,
-      listening: () =>
-        listening().map(({ name, type, host, port }) => ({ name, type, address: `${host}:${port}` })),
     }
   }
 

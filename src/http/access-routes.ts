@@ -147,12 +147,13 @@ function mayKnow(rights: Rights, caller: Caller, { user, target }: Reach): boole
 function myTarget(calling: Calling, caller: Caller, target: string, own: readonly Reach[]) {
   const ways = own.filter((one) => one.target === target)
   const { config } = calling.parts.loaded()
+  const ports = new Map(calling.parts.listening().map(({ name, port }) => [name, port]))
   return {
     target,
     type: ways[0]?.type ?? 'postgres',
     roles: [...new Set(ways.map(({ role }) => role))],
     limits: ways.map(({ role, limits }) => `${role}: ${limits}`),
     usable: ways.some(({ standing }) => standing === 'holds'),
-    ways: waysTo({ config, target, user: caller.identity.user, host: caller.host }),
+    ways: waysTo({ config, target, user: caller.identity.user, host: caller.host, ports }),
   }
 }

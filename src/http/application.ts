@@ -3,6 +3,7 @@
  * rate of that person, the secret of their session where something changes; then the route. Whatever fails is told in
  * one form. Routes that show something of the book ask the library, which writes the record before it answers.
  */
+import { Readable } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
@@ -162,7 +163,8 @@ export class Application {
     if (typeof answer === 'string' || answer instanceof Uint8Array) {
       return c.body(answer as string | Uint8Array<ArrayBuffer>)
     }
-    return c.body(ReadableStream.from(answer as AsyncIterable<Uint8Array>))
+    // The stream of Node and that of Hono's types are one thing under two names.
+    return c.body(Readable.toWeb(Readable.from(answer as AsyncIterable<Uint8Array>)) as ReadableStream)
   }
 
   async #signIn(c: Ctx): Promise<Response> {

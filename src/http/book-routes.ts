@@ -92,7 +92,15 @@ function gatewayRoutes(calling: Calling): readonly Route[] {
         }
         await calling.noteView(caller, 'configuration')
         const effective = canonicalText(effectiveConfig(loaded().config))
-        return { effective, release, listening: listening() }
+        return {
+          effective,
+          release,
+          listening: listening().map(({ name, type, host, port }) => ({
+            name,
+            type,
+            address: `${host}:${port}`,
+          })),
+        }
       },
     }),
   ]

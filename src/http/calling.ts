@@ -30,7 +30,8 @@ export interface ApiParts {
   readonly listening: () => readonly {
     readonly name: string
     readonly type: string
-    readonly address: string
+    readonly host: string
+    readonly port: number
   }[]
 }
 

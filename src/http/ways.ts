@@ -6,6 +6,8 @@ export interface WayRequest {
   readonly config: Config
   readonly target: string
   readonly user: string
+  /** Where each listener listens: the configuration may leave the port to the system. */
+  readonly ports: ReadonlyMap<string, number>
   /** The name under which the console was reached: where a listener names no host, it is there too. */
   readonly host: string
 }
@@ -17,14 +19,15 @@ export interface Way {
 
 type SellingListener = Extract<Listener, { type: 'postgres' | 'mysql' | 'ssh' }>
 
-export function waysTo({ config, target: name, user, host }: WayRequest): readonly Way[] {
+export function waysTo({ config, target: name, user, host, ports }: WayRequest): readonly Way[] {
   const target = config.targets.get(name)
-  const listener = [...config.listeners.values()]
-    .filter((one): one is SellingListener => 'proxy_protocol' in one || one.type !== 'metrics')
-    .filter((one) => one.type === target?.type && (one.target === undefined || one.target === name))
-    .sort((a, b) => Number(b.target === name) - Number(a.target === name))[0]
-  if (target === undefined || listener === undefined) return []
-  const at = { host: hostOf(listener.address, host), port: listener.address.port }
+  const [found] = [...config.listeners]
+    .filter((entry): entry is [string, SellingListener] => entry[1].type === target?.type)
+    .filter(([, one]) => one.target === undefined || one.target === name)
+    .sort(([, a], [, b]) => Number(b.target === name) - Number(a.target === name))
+  if (target === undefined || found === undefined) return []
+  const [id, listener] = found
+  const at = { host: hostOf(listener.address, host), port: ports.get(id) ?? listener.address.port }
   const login = listener.target === name ? user : `${user}~${name}`
   switch (target.type) {
     case 'postgres':

@@ -12,6 +12,8 @@ export interface SshGatewayOptions {
   readonly target?: string
   /** Further targets, as YAML. */
   readonly targets?: string
+  /** Further files beside the configuration. */
+  readonly files?: Readonly<Record<string, string>>
   /** Further lines of the listener. */
   readonly listener?: string
   readonly changes?: readonly (readonly [from: string, to: string])[]
@@ -48,7 +50,7 @@ export async function startSshGateway(sshd: Sshd, options: SshGatewayOptions = {
   ]
   return TestGateway.start({
     targets: [...web, options.targets ?? ''].filter((line) => line !== '').join('\n'),
-    files: { ...HOST_KEYS, 'web.key': sshd.privateKey },
+    files: { ...HOST_KEYS, 'web.key': sshd.privateKey, ...options.files },
     changes: [
       ['listeners:\n', `listeners:\n${listener.filter((line) => line !== '').join('\n')}\n`],
       ['alice: { groups: [engineering],', `alice: { groups: [engineering], ssh_keys: ["${key}"],`],

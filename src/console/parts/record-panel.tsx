@@ -31,7 +31,7 @@ const STATUS: Readonly<Record<RecordAnswer['status'], readonly [string, string]>
   found: ['good', '✓ The hash in the link is that of the record.'],
   differs: ['bad', '✕ The hash in the link is NOT that of this record: one of them was changed.'],
   none: ['bad', '✕ There is no such record in the book, or none that you may know of.'],
-  pending: ['', '… It is recorded and not yet in the book: look again in a second.'],
+  pending: ['', '… There is no such record in the book yet. If it was just made, look again in a second.'],
 }
 
 export function RecordShown({

@@ -37,18 +37,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: 'Time (UTC)', width: '10.5rem', cell: ({ ts }) => <Time micros={ts} /> },
   { name: 'Who', width: 'minmax(5rem, 8rem)', cell: ({ actor }) => <Recorded text={actor} /> },
   { name: 'Target', width: 'minmax(5rem, 8rem)', cell: ({ target }) => target ?? '' },
-  {
-    name: 'What',
-    width: 'minmax(12rem, 1fr)',
-    cell: ({ text, withheld, action, why }) =>
-      text === undefined && withheld === undefined ? (
-        <span class="quiet">
-          {action} <bdi>{flat(why ?? '')}</bdi>
-        </span>
-      ) : (
-        <Recorded text={text} withheld={withheld} />
-      ),
-  },
+  { name: 'What', width: 'minmax(12rem, 1fr)', cell: (row) => <What row={row} /> },
   {
     name: 'Outcome',
     width: '7.5rem',
@@ -64,6 +53,17 @@ const COLUMNS: readonly Column<Row>[] = [
   },
   { name: 'Record', width: '9rem', cell: ({ record }) => <code class="quiet">{record}</code> },
 ]
+
+/** Statements and commands speak for themselves; of all else it is said what it is. */
+function What({ row: { kind, action, text, withheld, why } }: { readonly row: Row }): JSX.Element {
+  const speaks = /^(op|command|decision)/.test(kind) && (text !== undefined || withheld !== undefined)
+  if (speaks) return <Recorded text={text} withheld={withheld} />
+  return (
+    <>
+      <span class="quiet">{action}</span> <Recorded text={text ?? why} withheld={withheld} />
+    </>
+  )
+}
 
 export function SearchScreen(): JSX.Element {
   const query = place.value.query.get('q') ?? ''
