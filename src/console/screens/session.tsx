@@ -17,52 +17,91 @@ import { Timeline } from './timeline.tsx'
 const ROWS_MAX = 20_000
 const PAGE = 1000
 
+/** New rows come in bursts; the whole is looked at again this long after the first of them. */
+const LOOK_AGAIN_MS = 400
+
+interface Whole {
+  readonly answer: SessionAnswer
+  readonly rows: readonly Row[]
+  /** The book's size that the rows speak of. */
+  readonly size: number
+}
+
 export function SessionScreen(): JSX.Element {
   const session = steps.value[1] ?? ''
   const [reason, setReason] = useState<string>()
   const [round, setRound] = useState(0)
-  const loaded = useLoad(`${session} ${reason ?? ''} ${round}`, (signal) =>
-    ask<SessionAnswer>(`/sessions/${session}`, { reason, signal }),
-  )
-  const open = loaded.value !== undefined && loaded.value.session.closed === undefined
+  const loaded = useLoad(`${session} ${reason ?? ''} ${round}`, (signal) => whole(session, reason, signal))
+  const from = loaded.value?.answer.session.closed === undefined ? loaded.value?.size : undefined
   // Of an open session every new row may change the whole: its end, its recordings.
   useEffect(() => {
-    if (!open) return undefined
-    return subscribe(
-      () => ({ type: 'follow', query: termOf('session', session) }),
+    if (from === undefined) return undefined
+    let again: ReturnType<typeof setTimeout> | undefined
+    const stop = subscribe(
+      () => ({ type: 'follow', query: termOf('session', session), from }),
       (said) => {
-        if (said.type === 'rows') setRound((before) => before + 1)
+        if (said.type === 'rows') again ??= setTimeout(() => setRound((before) => before + 1), LOOK_AGAIN_MS)
       },
     )
-  }, [open, session])
+    return () => {
+      clearTimeout(again)
+      stop()
+    }
+  }, [from, session])
   return (
     <div class="session-screen">
       <Show of={loaded} onReason={setReason}>
-        {(answer) => (
-          <SessionShown key={session} answer={answer} reason={reason} round={round} onReason={setReason} />
-        )}
+        {(shown) => <SessionShown key={session} whole={shown} reason={reason} onReason={setReason} />}
       </Show>
     </div>
   )
 }
 
+/** The rows first: what ends the session meanwhile is then in the rest, or behind `size`. */
+async function whole(session: string, reason: string | undefined, signal: AbortSignal): Promise<Whole> {
+  const rows: Row[] = []
+  let size: number | undefined
+  let cursor: number | undefined
+  do {
+    const page: TimelineAnswer = await ask(`/sessions/${session}/timeline`, {
+      query: { cursor, limit: PAGE },
+      reason,
+      signal,
+    })
+    rows.push(...page.rows)
+    size ??= page.size
+    cursor = page.next
+  } while (cursor !== undefined && rows.length < ROWS_MAX)
+  return { answer: await ask<SessionAnswer>(`/sessions/${session}`, { reason, signal }), rows, size }
+}
+
 interface ShownProps {
-  readonly answer: SessionAnswer
+  readonly whole: Whole
   readonly reason: string | undefined
-  readonly round: number
   readonly onReason: (reason: string) => void
 }
 
-function SessionShown({ answer, reason, round, onReason }: ShownProps): JSX.Element {
+function SessionShown({ whole: { answer, rows }, reason, onReason }: ShownProps): JSX.Element {
   const { session, recordings } = answer
   const terminals = recordings.filter(({ stream }) => stream === 'tty')
+  const open = place.value.query.get('record') ?? undefined
   return (
     <>
       <Head session={session} reason={reason} />
       {terminals.length > 0 && (
         <TerminalReplay session={session} recordings={terminals} reason={reason} onReason={onReason} />
       )}
-      <SessionTimeline session={session} reason={reason} round={round} onReason={onReason} />
+      <Timeline
+        session={session}
+        rows={rows}
+        open={open}
+        reason={reason}
+        onReason={onReason}
+        onOpen={(record) => {
+          const { record: before, ...rest } = Object.fromEntries(place.peek().query)
+          go(href(place.peek().path, before === record ? rest : { ...rest, record }), true)
+        }}
+      />
     </>
   )
 }
@@ -143,55 +182,4 @@ function Head({
       )}
     </header>
   )
-}
-
-interface TimelineProps {
-  readonly session: SessionRow
-  readonly reason: string | undefined
-  readonly round: number
-  readonly onReason: (reason: string) => void
-}
-
-function SessionTimeline({ session, reason, round, onReason }: TimelineProps): JSX.Element {
-  const loaded = useLoad(`${session.session} ${reason ?? ''} ${round}`, (signal) =>
-    wholeTimeline(session.session, reason, signal),
-  )
-  const open = place.value.query.get('record') ?? undefined
-  return (
-    <Show of={loaded} onReason={onReason}>
-      {(rows) => (
-        <Timeline
-          session={session}
-          rows={rows}
-          open={open}
-          reason={reason}
-          onReason={onReason}
-          onOpen={(record) => {
-            const query = Object.fromEntries(place.peek().query)
-            const { record: before, ...rest } = query
-            go(href(place.peek().path, before === record ? rest : { ...rest, record }), true)
-          }}
-        />
-      )}
-    </Show>
-  )
-}
-
-async function wholeTimeline(
-  session: string,
-  reason: string | undefined,
-  signal: AbortSignal,
-): Promise<readonly Row[]> {
-  const rows: Row[] = []
-  let cursor: number | undefined
-  do {
-    const page = await ask<TimelineAnswer>(`/sessions/${session}/timeline`, {
-      query: { cursor, limit: PAGE },
-      reason,
-      signal,
-    })
-    rows.push(...page.rows)
-    cursor = page.next
-  } while (cursor !== undefined && rows.length < ROWS_MAX)
-  return rows
 }
