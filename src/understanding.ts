@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import * as mysql from '../protocols/mysql/index.ts'
 import { maskSql, SqlReader } from '../protocols/postgres/index.ts'
-import { PlaybackFilter } from '../protocols/ssh/index.ts'
 import type { StatementFacts } from '../protocols/statement-facts.ts'
+import { plainText } from './playback.ts'
 import type { Understanding, Understood } from './read/derive.ts'
 
 /** Shapes that are remembered: their texts differ in literals only, so they are read once. */
@@ -29,7 +29,7 @@ export async function loadUnderstanding(): Promise<Understanding> {
       const facts = mysql.readText(text)
       return understoodOf(facts.masked, facts)
     },
-    terminal: shownText,
+    terminal: plainText,
   }
 }
 
@@ -43,13 +43,4 @@ function understoodOf(masked: string, { parts }: Pick<StatementFacts, 'parts'>):
   // With what was read: of long texts only the beginning is masked, and two of one shape must not differ in tables.
   const whole = JSON.stringify([masked.replaceAll(/\s+/g, ' ').trim(), verbs, tables, noWhere])
   return { shape: createHash('sha256').update(whole).digest('hex').slice(0, 16), verbs, tables, noWhere }
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what begins with it is what goes.
-const SEQUENCES = /\u001b(?:\[[0-9;:]*[@-~]|.)/g
-
-/** What is left of a recording when all that moves a cursor or colours is gone. */
-function shownText(bytes: Uint8Array): string {
-  const filtered = Buffer.from(new PlaybackFilter().push(bytes)).toString('utf8')
-  return filtered.replaceAll(SEQUENCES, '').replaceAll('\r\n', '\n')
 }

@@ -71,8 +71,9 @@ const RULES: Record<string, Rule> = {
     ours: ['src/read/', 'src/book/', 'src/system/', 'src/reading.ts', 'src/understanding.ts'],
     outside: ['node:worker_threads'],
   },
+  'src/playback.ts': { ours: PROTOCOL_ENTRIES, outside: [] },
   'src/understanding.ts': {
-    ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/read/'],
+    ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/read/', 'src/playback.ts'],
     outside: ['node:crypto'],
   },
   'src/http/': {
@@ -100,6 +101,7 @@ const RULES: Record<string, Rule> = {
       'src/recording.ts',
       'src/sql.ts',
       'src/reading.ts',
+      'src/playback.ts',
       'src/control/',
       'src/record/administration.ts',
       'src/record/messages.ts',

@@ -154,8 +154,8 @@ export class Deriver {
       if (parts.length > 0) return joined(type, parts)
     }
     if (!NOTED.has(leaf.kind)) return undefined
-    const words = strings(this.#json(leaf, 'note', isGone))
-    return words.length === 0 ? undefined : words.join(' ')
+    const notes = this.#parts(leaf, 'note', isGone)
+    return notes === 'gone' || notes.length === 0 ? undefined : strings(parsed(notes)).join(' ')
   }
 
   /** Everything a session's opening says of who it is; undefined where that is gone. */
@@ -260,8 +260,7 @@ export class Deriver {
   #json(leaf: Leaf, type: string, isGone: IsGone): Readonly<Record<string, unknown>> {
     const parts = this.#parts(leaf, type, isGone)
     if (parts === 'gone' || parts.length === 0) return {}
-    const value: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'))
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    return parsed(parts)
   }
 
   #parts(leaf: Leaf, type: string, isGone: IsGone): Buffer[] | 'gone' {
@@ -363,6 +362,11 @@ function joined(type: string, parts: readonly Buffer[]): string {
   // Two paths are two: from and to.
   if (type === 'path') return parts.map((part) => part.toString('utf8')).join(' → ')
   return Buffer.concat(parts).toString('utf8')
+}
+
+function parsed(parts: readonly Buffer[]): Readonly<Record<string, unknown>> {
+  const value: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'))
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
 function strings(value: unknown): string[] {

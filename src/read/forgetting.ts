@@ -70,6 +70,10 @@ export class Forgetting {
     const rows = index.prepare(`SELECT * FROM entry WHERE ${gone}`).all({ below: first }) as EntryRow[]
     for (const row of rows) this.#drop(row)
     index.prepare('DELETE FROM chunk WHERE seq < ?').run(below)
+    index.exec(`
+      DELETE FROM session WHERE n NOT IN (SELECT session FROM entry WHERE session IS NOT NULL);
+      DELETE FROM session_role WHERE session NOT IN (SELECT n FROM session);
+    `)
     this.#finish()
   }
 
@@ -141,7 +145,7 @@ export class Forgetting {
   #payloads(sid: string, gone: ReadonlySet<number>): void {
     const n = this.#number(sid)
     if (n === undefined) return
-    if (gone.has(0) && this.#opensWithWho(n)) this.#person(n)
+    if (gone.has(0) && this.#opensWithWho(n)) this.#person(n, gone)
     const rows = this.#parts.index
       .prepare('SELECT * FROM entry WHERE session = ? ORDER BY id')
       .all(n) as EntryRow[]
@@ -187,19 +191,24 @@ export class Forgetting {
     this.#parts.index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)').run(id, facts.text)
   }
 
-  /** The person behind a session: name and address of all its rows, and the roles. */
-  #person(n: number): void {
+  /** The person behind a session: name and address of its rows, and the roles. A login's row has its own. */
+  #person(n: number, gone: ReadonlySet<number>): void {
     const { index } = this.#parts
     const own = this.#pseudonym(n)
+    this.#blankSession(n, own)
+    this.#sessions.forget()
     const rows = index.prepare('SELECT * FROM entry WHERE session = ?').all(n) as EntryRow[]
     const update = index.prepare('UPDATE entry SET actor = ?, addr = NULL WHERE id = ?')
     for (const row of rows) {
+      const leaf = this.#leaf(Math.floor(row.id / PLACES))
+      if (leaf?.kind === 'login' || leaf?.kind === 'decision') {
+        this.#renew(row, leaf, gone)
+        continue
+      }
       this.#names.give(row.actor)
       this.#names.give(row.addr)
       update.run(own === undefined ? null : this.#names.take('actor', own), row.id)
     }
-    this.#blankSession(n, own)
-    this.#sessions.forget()
   }
 
   #opensWithWho(n: number): boolean {

@@ -4,7 +4,7 @@
  * encryption key. Nothing of it spills in clear: temporary tables stay in memory.
  */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite, { type Database } from 'better-sqlite3-multiple-ciphers'
 import type { Kek, WrappedKey } from '../book/keys.ts'
@@ -120,6 +120,8 @@ function create(files: IndexFiles, kek: Kek, origin: string): Database {
   const { kek: id, nonce, wrapped } = kek.wrap(origin, KEY_NAME, key, (length) => randomBytes(length))
   const text = [id, Buffer.from(nonce).toString('base64'), Buffer.from(wrapped).toString('base64')].join('\n')
   writeFileSync(files.key, `${text}\n`, { mode: 0o600 })
+  // The files beside it take its mode when they are made.
+  writeFileSync(files.index, '', { mode: 0o600 })
   const db = open(files.index, key)
   db.pragma(`page_size = ${PAGE_BYTES}`)
   tuned(db)
@@ -127,7 +129,6 @@ function create(files: IndexFiles, kek: Kek, origin: string): Database {
     db.exec(SCHEMA)
     db.pragma(`user_version = ${VERSION}`)
   })()
-  chmodSync(files.index, 0o600)
   return db
 }
 

@@ -103,6 +103,8 @@ export class Indexer {
   }
 
   #take(recordsMax: number): number {
+    // What outlived the removal of its surroundings stands before everything that is there.
+    if (this.#next === 0) for (const leaf of this.#kept()) this.#record(leaf)
     let taken = 0
     let last: Uint8Array | undefined
     for (const [seq, bytes] of readLeafBytes(this.#parts.book, this.#next)) {
@@ -117,6 +119,16 @@ export class Indexer {
     this.#sessions.flush()
     this.#putState.run(this.#next, hexOf(last), this.#parts.origin)
     return taken
+  }
+
+  #kept(): Leaf[] {
+    const { book } = this.#parts
+    const first = book.prepare('SELECT min(first) FROM bundle').pluck().get()
+    const rows = book
+      .prepare('SELECT leaf FROM kept WHERE seq < ? ORDER BY seq')
+      .pluck()
+      .all(first ?? 0)
+    return (rows as Buffer[]).map(parseLeaf)
   }
 
   #record(leaf: Leaf): void {

@@ -192,10 +192,10 @@ function hasText({ ref = [] }: Leaf): boolean {
   return ref.some(({ t }) => TEXT_TYPES.has(t))
 }
 
-function whyOf({ why, ops, about }: Leaf): string | undefined {
+function whyOf({ kind, why, ops, about }: Leaf): string | undefined {
   if (why !== undefined) return why
   if (about !== undefined) return about
-  return ops === undefined ? undefined : `${ops} times`
+  return ops === undefined || kind !== 'login' ? undefined : `${ops} times`
 }
 
 /** Without the members that are undefined. */

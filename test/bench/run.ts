@@ -3,10 +3,12 @@ import { cpus, release, totalmem } from 'node:os'
 import { runBook, type SuiteOptions } from './book/suite.ts'
 import { asLine, type Figure } from './figures.ts'
 import { POSTGRES_SUITES } from './postgres/suite.ts'
+import { runSearch } from './search/suite.ts'
 
 const SUITES: ReadonlyMap<string, (options: SuiteOptions) => Promise<void>> = new Map([
   ['book', runBook],
   ...POSTGRES_SUITES,
+  ['search', runSearch],
 ])
 
 /** `postgres` is all of `postgres.statements`, `postgres.bulk` and so on. */

@@ -2,17 +2,7 @@
 import type { Act, Payload, PayloadType } from '../../protocols/events.ts'
 import type { RecordedSession } from '../../src/record/session.ts'
 import { type LocalRecorder, startLocal } from './recorder.ts'
-
-/** Numbers from 0 to 1, always the same for the same seed. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+import { seeded } from './seeded.ts'
 
 const PEOPLE = ['alice', 'bob', 'ci-bot', 'dana@example.com', 'Zoë']
 const ADDRESSES = ['10.0.0.7', '10.0.4.9', '192.168.1.20', 'fd00::7']

@@ -4,7 +4,7 @@
  */
 import Sqlite from 'better-sqlite3'
 import { bookFiles } from '../../src/book/files.ts'
-import type { Leaf } from '../../src/book/format.ts'
+import { type Leaf, parseLeaf } from '../../src/book/format.ts'
 import { decodeFrames } from '../../src/book/frames.ts'
 import { Kek, KeyStore } from '../../src/book/keys.ts'
 import { readHeadNote, readLeafBytes, readLeaves } from '../../src/book/reader.ts'
@@ -68,7 +68,11 @@ export function slowRows(directory: string, understanding: Understanding): SlowR
     const hashes = new Map(
       [...readLeafBytes(db, 0)].map(([seq, bytes]) => [seq, Buffer.from(leafHash(bytes)).toString('hex')]),
     )
-    return rowsOf([...readLeaves(db, 0)], unsealer, understanding, hashes)
+    const kept = db.prepare('SELECT leaf FROM kept ORDER BY seq').pluck().all() as Buffer[]
+    for (const bytes of kept) {
+      hashes.set(parseLeaf(bytes).seq, Buffer.from(leafHash(bytes)).toString('hex'))
+    }
+    return rowsOf([...kept.map(parseLeaf), ...readLeaves(db, 0)], unsealer, understanding, hashes)
   } finally {
     db.close()
     keys.close()

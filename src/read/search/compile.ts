@@ -33,6 +33,11 @@ export type IndexName =
   | 'by_trouble'
   | 'by_trace'
 
+export interface Way {
+  readonly sql: string
+  readonly index: IndexName
+}
+
 /** One condition on the row `e`. */
 export interface Condition {
   readonly sql: string
@@ -41,6 +46,8 @@ export interface Condition {
   readonly index?: IndexName
   /** Whether the index gives its rows in their order. */
   readonly ordered?: boolean
+  /** Indexes that lead to all of its rows together, each to a part. */
+  readonly ways?: readonly Way[]
   /** For the index of words, which can be come by as well. */
   readonly match?: string
   readonly from?: number
@@ -80,8 +87,8 @@ class Compiler {
       case 'and':
       case 'or': {
         if (query.of.length === 0) return { sql: EVERY_ROW }
-        const join = query.type === 'and' ? ' AND ' : ' OR '
-        return { sql: `(${query.of.map((one) => this.condition(one).sql).join(join)})` }
+        const parts = query.of.map((one) => this.condition(one))
+        return query.type === 'and' ? all(parts) : any(parts)
       }
       case 'not': {
         const before = this.#negated
@@ -285,7 +292,32 @@ function statusOf(places: readonly number[]): Condition {
 function any(conditions: readonly Condition[]): Condition {
   const [only] = conditions
   if (only !== undefined && conditions.length === 1) return only
-  return { sql: `(${conditions.map(({ sql }) => sql).join(' OR ')})` }
+  const sql = `(${conditions.map((one) => one.sql).join(' OR ')})`
+  const ways = conditions.map(waysOf)
+  if (!ways.every((some) => some !== undefined)) return { sql }
+  return { sql, count: conditions.reduce((sum, { count = 0 }) => sum + count, 0), ways: ways.flat() }
+}
+
+/** Come to by the rarest of its parts. */
+function all(conditions: readonly Condition[]): Condition {
+  const sql = `(${conditions.map((one) => one.sql).join(' AND ')})`
+  const [rarest] = conditions
+    .filter((one) => waysOf(one) !== undefined)
+    .sort((a, b) => (a.count ?? 0) - (b.count ?? 0))
+  if (rarest === undefined) return { sql }
+  return {
+    sql,
+    count: rarest.count ?? 0,
+    ways: waysOf(rarest)?.map((way) => ({ ...way, sql: `${way.sql} AND ${sql}` })) ?? [],
+  }
+}
+
+/** Undefined where nothing but reading every row leads there. */
+function waysOf({ sql, count, index, ways }: Condition): readonly Way[] | undefined {
+  if (count === undefined) return undefined
+  if (ways !== undefined) return ways
+  if (sql === NO_ROW) return []
+  return index === undefined ? undefined : [{ sql, index }]
 }
 
 function within(column: string, { from, to }: Span): string {

@@ -1,5 +1,5 @@
 /** By which way to come to the rows of a search: by its rarest name, by its words, or past all rows in their order. */
-import type { Condition, IndexName } from './compile.ts'
+import type { Condition, IndexName, Way } from './compile.ts'
 import type { Lookup } from './lookup.ts'
 
 export interface Plan {
@@ -47,6 +47,13 @@ export function plan(conditions: readonly Condition[], lookup: Lookup, wanted: W
     const cost = read * (INDEXED_ROW_COST + words.length * WORD_COST)
     if (cost < best.cost) best = { cost, index }
   }
+  const several = conditions
+    .filter(({ ways }) => ways !== undefined)
+    .sort((a, b) => (a.count ?? 0) - (b.count ?? 0))[0]
+  const severalCost =
+    total * share * passing(several ?? { sql: '' }, total) * (2 * INDEXED_ROW_COST + words.length * WORD_COST)
+  const isUnion = several !== undefined && severalCost < best.cost
+  if (isUnion) best = { cost: severalCost, index: undefined }
   if (words.length > 0) {
     const cost =
       readBefore(selectivity / GUESS ** words.length, total * share * GUESS, wanted.rows) * WORDS_ROW_COST
@@ -54,8 +61,19 @@ export function plan(conditions: readonly Condition[], lookup: Lookup, wanted: W
     if (cost < best.cost) return byWords(conditions, words, range)
   }
   const way = best.index === undefined ? 'NOT INDEXED' : `INDEXED BY ${best.index}`
+  const union = isUnion ? [`e.id IN (${unionOf(several.ways ?? [], range)})`] : []
   const where = conditions.map(({ sql, match }) => (match === undefined ? sql : hasWords(match)))
-  return { from: `FROM entry e ${way} WHERE ${[`e.id ${range}`, ...where].join(' AND ')}`, id: 'e.id' }
+  return {
+    from: `FROM entry e ${way} WHERE ${[...(isUnion ? union : [`e.id ${range}`]), ...where].join(' AND ')}`,
+    id: 'e.id',
+  }
+}
+
+function unionOf(ways: readonly Way[], range: string): string {
+  if (ways.length === 0) return 'SELECT id FROM entry WHERE id < 0'
+  const one = ({ sql, index }: Way): string =>
+    `SELECT e.id FROM entry e INDEXED BY ${index} WHERE e.id ${range} AND ${sql}`
+  return ways.map(one).join(' UNION ALL ')
 }
 
 function byWords(conditions: readonly Condition[], words: readonly Condition[], range: string): Plan {
