@@ -151,6 +151,9 @@ test('hostile content is text, everywhere', async () => {
 })
 
 test('everything is reached by keys alone', async () => {
+  const client = await setting.psql()
+  await client.query('SELECT 1')
+  await client.end()
   const page = await setting.browser.page()
   await page.goto(setting.address)
   await page.locator('input:focus').waitFor()

@@ -1,5 +1,5 @@
 /** What comes from the API: while it is on its way, when it is there, and when it was refused. */
-import type { ComponentChildren, JSX } from 'preact'
+import type { ComponentChildren, JSX, TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Problem, type ProblemFacts } from '../client.ts'
 
@@ -61,10 +61,10 @@ interface ReasonFormProps {
 
 /** What is sensitive is opened for a reason, which stands in the book beside the look. */
 export function ReasonForm({ facts, onReason }: ReasonFormProps): JSX.Element {
-  const [reason, setReason] = useState('')
-  const submit = (event: Event): void => {
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
-    if (reason.trim() !== '') onReason(reason.trim())
+    const reason = String(new FormData(event.currentTarget).get('reason')).trim()
+    if (reason !== '') onReason(reason)
   }
   return (
     <form class="problem reason" onSubmit={submit}>
@@ -72,13 +72,7 @@ export function ReasonForm({ facts, onReason }: ReasonFormProps): JSX.Element {
       <p>{facts.next}</p>
       <label>
         Reason
-        <input
-          value={reason}
-          maxLength={500}
-          required
-          onInput={(event) => setReason(event.currentTarget.value)}
-          placeholder="INC-2026-014: who changed the prices?"
-        />
+        <input name="reason" maxLength={500} required placeholder="INC-2026-014: who changed the prices?" />
       </label>
       <button type="submit" class="primary">
         Open it

@@ -62,7 +62,7 @@ export function QueryBar({ query, problem, onQuery }: QueryBarProps): JSX.Elemen
     else if (event.key === 'Escape' && offered.length > 0) close()
     else if (event.key === 'Tab' && picked !== undefined) take(picked.text)
     else if (event.key === 'Enter' && picked !== undefined) take(picked.text)
-    else if (event.key === 'Enter') submit(text)
+    else if (event.key === 'Enter') submit(event.currentTarget.value)
     else return
     event.preventDefault()
   }
@@ -93,7 +93,7 @@ export function QueryBar({ query, problem, onQuery }: QueryBarProps): JSX.Elemen
           onKeyDown={onKeyDown}
           onBlur={close}
         />
-        <button type="button" class="primary" onClick={() => submit(text)}>
+        <button type="button" class="primary" onClick={() => submit(input.current?.value ?? text)}>
           Search
         </button>
       </div>

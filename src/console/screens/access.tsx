@@ -142,7 +142,6 @@ function Matrix({ answer: { reach, users, targets }, user, target }: MatrixProps
 }
 
 function Why({ answer: { users, targets }, user, target }: MatrixProps): JSX.Element {
-  const [sql, setSql] = useState('')
   const [asked, setAsked] = useState('')
   const ready = user !== '' && target !== ''
   const loaded = useLoad(
@@ -159,7 +158,7 @@ function Why({ answer: { users, targets }, user, target }: MatrixProps): JSX.Ele
         class="why-form"
         onSubmit={(event) => {
           event.preventDefault()
-          setAsked(sql)
+          setAsked(String(new FormData(event.currentTarget).get('sql')))
         }}
       >
         <label>
@@ -182,12 +181,7 @@ function Why({ answer: { users, targets }, user, target }: MatrixProps): JSX.Ele
         </label>
         <label class="wide">
           Statement, if one is meant
-          <input
-            value={sql}
-            spellcheck={false}
-            placeholder="DELETE FROM payments"
-            onInput={(event) => setSql(event.currentTarget.value)}
-          />
+          <input name="sql" spellcheck={false} placeholder="DELETE FROM payments" />
         </label>
         <button type="submit">Ask</button>
       </form>

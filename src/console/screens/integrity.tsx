@@ -1,5 +1,5 @@
 /** The book as evidence: what it claims to be, and checking that here, without believing the gateway. */
-import type { JSX } from 'preact'
+import type { JSX, TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { BookAnswer } from '../../http/api.ts'
 import { ask, me, request } from '../client.ts'
@@ -196,7 +196,6 @@ type Pasted =
 const LINK = /(?:^|\/r\/)(\d{1,15})(?:-([0-9a-f]{8}))?\/?(?:\?.*)?$/
 
 function Paste({ vkey }: { readonly vkey: string }): JSX.Element {
-  const [text, setText] = useState('')
   const [pasted, setPasted] = useState<Pasted>()
   const check = async (given: string): Promise<Pasted> => {
     const link = LINK.exec(given.trim())
@@ -214,10 +213,10 @@ function Paste({ vkey }: { readonly vkey: string }): JSX.Element {
     }
     return { type: 'proven', record }
   }
-  const submit = (event: Event): void => {
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
     setPasted(undefined)
-    check(text).then(setPasted, (error: unknown) =>
+    check(String(new FormData(event.currentTarget).get('evidence'))).then(setPasted, (error: unknown) =>
       setPasted({ type: 'refuted', why: error instanceof Error ? error.message : String(error) }),
     )
   }
@@ -230,10 +229,9 @@ function Paste({ vkey }: { readonly vkey: string }): JSX.Element {
           <textarea
             rows={3}
             spellcheck={false}
-            value={text}
+            name="evidence"
             required
             placeholder="https://gw.example.com/r/184302-9f2c1b77"
-            onInput={(event) => setText(event.currentTarget.value)}
           />
         </label>
         <button type="submit">Check it</button>

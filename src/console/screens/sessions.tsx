@@ -1,5 +1,5 @@
 /** Sessions: those that are open, as they come and go, and all before them. */
-import type { JSX } from 'preact'
+import type { JSX, TargetedSubmitEvent } from 'preact'
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { LiveSession, SessionRow, SessionsAnswer } from '../../http/api.ts'
 import { ask, me, type ProblemFacts } from '../client.ts'
@@ -164,11 +164,11 @@ export function EndDialog({
   readonly live: Pick<LiveSession, 'session' | 'user' | 'target'>
   readonly onClose: () => void
 }): JSX.Element {
-  const [reason, setReason] = useState('')
   const [problem, setProblem] = useState<ProblemFacts>()
-  const submit = (event: Event): void => {
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
-    const body = reason.trim() === '' ? {} : { reason: reason.trim() }
+    const reason = String(new FormData(event.currentTarget).get('reason')).trim()
+    const body = reason === '' ? {} : { reason }
     ask(`/live/${live.session}/end`, { body }).then(onClose, (error: unknown) =>
       setProblem(problemFacts(error)),
     )
@@ -179,7 +179,7 @@ export function EndDialog({
         <p>What runs there is cut off. The person is told who ended it, and why.</p>
         <label>
           Reason, told to the person and recorded
-          <input value={reason} maxLength={1000} onInput={(event) => setReason(event.currentTarget.value)} />
+          <input name="reason" maxLength={1000} />
         </label>
         {problem !== undefined && <ProblemNote facts={problem} />}
         <p class="actions end">

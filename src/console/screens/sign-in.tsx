@@ -1,18 +1,19 @@
-import type { JSX } from 'preact'
+import type { JSX, TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { type ProblemFacts, signIn } from '../client.ts'
 import { ProblemNote, problemFacts } from '../parts/load.tsx'
 
 export function SignInScreen(): JSX.Element {
-  const [user, setUser] = useState('')
   const first = useRef<HTMLInputElement>(null)
   // There is nothing else to do here.
   useEffect(() => first.current?.focus(), [])
-  const [password, setPassword] = useState('')
   const [problem, setProblem] = useState<ProblemFacts>()
   const [busy, setBusy] = useState(false)
-  const submit = (event: Event): void => {
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault()
+    // What stands in the fields, not what was drawn last: somebody may type faster than we draw.
+    const fields = new FormData(event.currentTarget)
+    const [user, password] = [String(fields.get('username')), String(fields.get('password'))]
     setBusy(true)
     setProblem(undefined)
     signIn(user.trim(), password)
@@ -28,25 +29,11 @@ export function SignInScreen(): JSX.Element {
         <p class="quiet">Who ran what, where and when. What you look at here is recorded too.</p>
         <label>
           User
-          <input
-            name="username"
-            autocomplete="username"
-            value={user}
-            required
-            ref={first}
-            onInput={(event) => setUser(event.currentTarget.value)}
-          />
+          <input name="username" autocomplete="username" required ref={first} />
         </label>
         <label>
           Password or personal token
-          <input
-            type="password"
-            name="password"
-            autocomplete="current-password"
-            value={password}
-            required
-            onInput={(event) => setPassword(event.currentTarget.value)}
-          />
+          <input type="password" name="password" autocomplete="current-password" required />
         </label>
         <button type="submit" class="primary" disabled={busy}>
           {busy ? 'Signing in…' : 'Sign in'}
