@@ -4,6 +4,7 @@ import { HISTOGRAM_BARS_MAX, PAGE_ROWS_MAX } from '../read/answers.ts'
 import { QUERY_CHARACTERS_MAX } from '../read/questions.ts'
 import * as api from './api.ts'
 import type { Calling } from './calling.ts'
+import { ProblemError } from './errors.ts'
 import { castLines } from './recordings.ts'
 import { type Route, route } from './route.ts'
 import type { Caller } from './sign-in.ts'
@@ -142,7 +143,9 @@ function sessionRoutes(calling: Calling): readonly Route[] {
         const recording = recordings.find(
           ({ op, stream: name }) => op === params.op && name === params.stream,
         )
-        return castLines(frames(calling, caller, params), { session, recording })
+        if (recording === undefined)
+          throw new ProblemError('not-found', { what: 'There is no such recording.' })
+        return begun(castLines(await begun(frames(calling, caller, params)), { session, recording }))
       },
     }),
     route({
@@ -152,7 +155,7 @@ function sessionRoutes(calling: Calling): readonly Route[] {
       params: { sid },
       answer: { media: 'application/x-ndjson' },
       fileName: ({ sid: session }) => `${session}.evidence.jsonl`,
-      handle: ({ caller, params }) => evidence(calling, caller, params.sid),
+      handle: ({ caller, params }) => begun(evidence(calling, caller, params.sid)),
     }),
   ]
 }
@@ -180,7 +183,17 @@ function recordRoutes(calling: Calling): readonly Route[] {
   ]
 }
 
-/** The pages of a recording up to where it is now. The first is asked for before anything is answered. */
+/** Waits for the first, so that a refusal is told as one, and not in the middle of an answer. */
+async function begun<T>(pages: AsyncGenerator<T>): Promise<AsyncGenerator<T>> {
+  const first = await pages.next()
+  return (async function* () {
+    if (first.done === true) return
+    yield first.value
+    yield* pages
+  })()
+}
+
+/** The pages of a recording up to where it is now. */
 async function* frames(
   calling: Calling,
   caller: Caller,

@@ -22,13 +22,15 @@ export interface WebRequest {
 export class WebClient {
   readonly #gateway: TestGateway
   readonly #listener: string
+  readonly #plain: boolean
   /** As a browser would send it. */
   cookie = ''
   csrf = ''
 
-  constructor(gateway: TestGateway, listener = 'console') {
+  constructor(gateway: TestGateway, listener = 'console', plain = listener === 'plain') {
     this.#gateway = gateway
     this.#listener = listener
+    this.#plain = plain
   }
 
   get host(): string {
@@ -36,7 +38,7 @@ export class WebClient {
   }
 
   get origin(): string {
-    return `${this.#listener === 'plain' ? 'http' : 'https'}://${this.host}`
+    return `${this.#plain ? 'http' : 'https'}://${this.host}`
   }
 
   /** With the cookie, and for changes with what our own pages send along. */
@@ -75,7 +77,7 @@ export class WebClient {
   }
 
   #send(method: string, path: string, headers: Record<string, string>, body?: string): Promise<WebAnswer> {
-    const secure = this.#listener !== 'plain'
+    const secure = !this.#plain
     const options = {
       ...{ method, path, headers, host: '127.0.0.1', port: this.#gateway.port(this.#listener) },
       ...(secure ? { ca: this.#gateway.authority.ca, servername: 'localhost' } : {}),
