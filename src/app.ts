@@ -29,7 +29,7 @@ import { NoAnswer, type Question } from './read/questions.ts'
 import { labelsOf, localRights, readingRights } from './read/rights.ts'
 import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, readKekBytes, startRecorder } from './recording.ts'
+import { type RecordingEvents, readKekBytes, requireJournal, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -203,6 +203,7 @@ export class App {
         'the name and the data_dir of a running gateway cannot change: restart it',
       )
     }
+    requireJournal(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)

@@ -26,7 +26,8 @@ else answerQuestions()
 
 function keepIndex(): void {
   const indexing = Indexing.open({ directory, kek, understanding })
-  tell({ type: 'ready', isNew: indexing.isNew })
+  tell({ type: 'ready' })
+  tell({ type: 'indexed', next: indexing.next })
   let look: NodeJS.Timeout | undefined
   const turn = (): void => {
     const before = indexing.next
@@ -45,7 +46,7 @@ function keepIndex(): void {
 
 function answerQuestions(): void {
   const reader = new Reader({ directory, kek, understanding, now: microseconds })
-  tell({ type: 'ready', isNew: false })
+  tell({ type: 'ready' })
   parent?.on('message', (message: ToThread) => {
     if (message.type === 'stop') {
       reader.close()

@@ -31,7 +31,7 @@ export type ToThread =
   | { readonly type: 'stop' }
 
 export type FromThread =
-  | { readonly type: 'ready'; readonly isNew: boolean }
+  | { readonly type: 'ready' }
   | { readonly type: 'indexed'; readonly next: number }
   | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
   | {

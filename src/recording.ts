@@ -1,11 +1,14 @@
 /** The recorder as the configuration wants it: for the gateway, and for one act on a book that no gateway holds. */
+import { existsSync, statSync } from 'node:fs'
+import { bookFiles, journalPath } from './book/files.ts'
+import { JOURNAL_BYTES } from './book/journal.ts'
 import { Kek } from './book/keys.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { systemRandom } from './record/random.ts'
 import { Recorder, type RecorderParts } from './record/recorder.ts'
+import { systemSchedule } from './system/clock.ts'
 import { microseconds } from './system/microseconds.ts'
 import { OperatorError } from './system/operator-error.ts'
-import { systemSchedule } from './system/schedule.ts'
 import { decodeKey, type Environment, readSecret } from './system/secret.ts'
 
 const SIGNING_KEY_MAX_AGE_MS = 30 * 24 * 3600 * 1000
@@ -33,7 +36,27 @@ export async function readKekBytes({
   return decodeKey(await readSecret(key, env), 'recording.encryption.key')
 }
 
+/** What a journal must hold of the longest statement, so that those before it need not be drained yet. */
+const STATEMENTS_IN_JOURNAL = 4
+
+/**
+ * Refuses statements longer than the journal was made for. One that was made smaller on purpose refuses, record by
+ * record, what it cannot take.
+ */
+export function requireJournal({ config }: LoadedConfig): void {
+  const path = journalPath(bookFiles(config.gateway.data_dir))
+  const { max_statement: longest } = config.recording.sql
+  const size = Math.max(JOURNAL_BYTES, existsSync(path) ? statSync(path).size : 0)
+  if (longest * STATEMENTS_IN_JOURNAL <= size) return
+  const mib = (bytes: number): string => `${Math.floor(bytes / 2 ** 20)}MiB`
+  throw new OperatorError(
+    'config',
+    `recording.sql.max_statement is ${mib(longest)}, and the journal ${path} has ${mib(size)}, of which a statement may take a quarter: set it to at most ${mib(size / STATEMENTS_IN_JOURNAL)}`,
+  )
+}
+
 export async function startRecorder(options: RecordingOptions, events: RecordingEvents): Promise<Recorder> {
+  requireJournal(options.loaded)
   const { gateway, integrity } = options.loaded.config
   const { records, time } = integrity.keep_checkpoint_every
   return Recorder.start(

@@ -97,14 +97,20 @@ function announceQuery(
   const killed = killedBy(request)
   payloads.push(session.meta(circumstances(text, attributes, killed)))
   const operation = session.ledger.begin('db.query', payloads, { rule })
-  if (concerns.reading) session.makeUnclear()
+  changeReading(session, concerns)
   const item = expect(session, 'results', operation, sequence)
   item.files = concerns.files
-  const { database, charset } = concerns
+  const { database, charset, encoding } = concerns
   if (database !== undefined || charset !== undefined)
-    session.awaitEffect(item, { type: 'set', database, charset })
+    session.awaitEffect(item, { type: 'set', database, charset, utf8: encoding === 'utf8' })
   const own = killed === undefined ? undefined : encodeQuery(rewritten(request, killed), session.agreed)
   session.send('target', own === undefined ? bytes : encodePacket(0, own))
+}
+
+/** From here on, whether or not it will succeed. */
+function changeReading(session: Session, { reading, encoding }: Concerns): void {
+  if (reading) session.makeUnclear()
+  if (encoding === 'other') session.utf8 = false
 }
 
 type Killed = Exclude<Request['thread'], 'nobody' | undefined>
@@ -156,6 +162,7 @@ function announcePrepare(
   ]
   const operation = session.ledger.begin('db.prepare', payloads, { rule })
   const { files } = request.concerns
+  changeReading(session, request.concerns)
   const prepared = new Prepared(sql, { preparedBy: operation.number, rule, files, params: undefined })
   session.statements.announce(prepared)
   expect(session, 'prepared', operation, request.sequence).effect = { type: 'prepared', prepared }

@@ -44,6 +44,11 @@ export function isUnsafeCollation(collation: number): boolean {
   return UNSAFE.has(charsetName(collation))
 }
 
+/** Only in these are bytes above 0x7f parts of names: in others some of them are white space. */
+export function isUtf8(name: string): boolean {
+  return /^utf8(?:mb[34])?$/i.test(name)
+}
+
 /** For a set that a statement names: what is not known to be safe is not. */
 export function isSafeCharset(name: string): boolean {
   return SAFE.has(name.toLowerCase())

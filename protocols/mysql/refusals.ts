@@ -76,6 +76,12 @@ export const REASONS = {
     why: 'it was sent ahead, and not forwarded',
     next: 'send it in smaller pieces',
   },
+  localFile: {
+    cause: 'unsupported',
+    what: 'LOAD DATA LOCAL is not allowed here',
+    why: 'this target may not ask for files of yours (local_infile)',
+    next: 'insert the rows, or ask whoever administers this gateway',
+  },
   denied: (name: string): Reason => ({
     cause: 'unsupported',
     what: `${name} does not pass this gateway`,

@@ -87,7 +87,8 @@ export class Requests {
   /** Goes on with what was kept, now that the target has answered something or the session was changed. */
   resume(): void {
     const waiting = this.#waiting
-    if (waiting?.for === 'quiet' && this.#session.queue.length === 0) {
+    const { queue, cancels } = this.#session
+    if (waiting?.for === 'quiet' && queue.length === 0 && cancels.length === 0) {
       this.#setWaiting(undefined)
       this.#decide(waiting.request)
     }
@@ -117,7 +118,10 @@ export class Requests {
   }
 
   get #halted(): boolean {
-    return this.#waiting !== undefined || this.#change !== undefined || this.#quit || this.#session.crowded
+    const { crowded, cancels } = this.#session
+    return (
+      this.#waiting !== undefined || this.#change !== undefined || this.#quit || crowded || cancels.length > 0
+    )
   }
 
   #setWaiting(waiting: Waiting | undefined): void {
@@ -203,7 +207,7 @@ export class Requests {
   #understand(payload: Uint8Array, bytes: Uint8Array, sequence: number): Request {
     const command = decodeCommand(payload, this.#session.agreed)
     const texts = command.type === 'query' || command.type === 'prepare'
-    const concerns = texts ? concernsOf(command.text, this.#session.dependable) : NO_CONCERNS
+    const concerns = texts ? concernsOf(command.text, this.#session.readsAlike(command.text)) : NO_CONCERNS
     return { command, payload, bytes, sequence, concerns, thread: this.#threadOf(command, concerns) }
   }
 
@@ -216,8 +220,9 @@ export class Requests {
   }
 
   /** What is refused without asking anybody. */
-  #objection({ command, thread }: Request): Reason | undefined {
+  #objection({ command, concerns, thread }: Request): Reason | undefined {
     if (thread === 'nobody') return REASONS.kill
+    if (concerns.files.length > 0 && !this.#session.options.localFiles) return REASONS.localFile
     if (command.type === 'query' && command.text.length > this.#bytesMax) {
       return REASONS.oversized(command.text.length, this.#bytesMax)
     }
@@ -256,7 +261,7 @@ export class Requests {
       text: text ?? new Uint8Array(0),
       database: this.#session.database ?? '',
       // A statement that is not known has no text, and counts as one that cannot be read.
-      dependable: text !== undefined && this.#session.dependable,
+      dependable: text !== undefined && this.#session.readsAlike(text),
     }
   }
 

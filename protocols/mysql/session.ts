@@ -5,7 +5,7 @@ import type { Side, Statement, Step, Verdict } from '../relay.ts'
 import type { Login } from './accept.ts'
 import type { Answer } from './answer.ts'
 import type { Capabilities } from './capabilities.ts'
-import { charsetName, isUnsafeCollation } from './charsets.ts'
+import { charsetName, isUnsafeCollation, isUtf8 } from './charsets.ts'
 import type { Ready } from './connect.ts'
 import type { Challenge, Credential } from './log-in.ts'
 import { json, Ledger, type Operation } from './operations.ts'
@@ -53,7 +53,13 @@ const UNANSWERED_MAX = 8192
 /** What becomes true when the target has said OK. */
 export type Effect =
   | { readonly type: 'prepared'; readonly prepared: Prepared }
-  | { readonly type: 'set'; readonly database?: string | undefined; readonly charset?: string | undefined }
+  | {
+      readonly type: 'set'
+      readonly database?: string | undefined
+      readonly charset?: string | undefined
+      /** What the client sends is UTF-8 from then on. */
+      readonly utf8?: boolean
+    }
   /** COM_RESET_CONNECTION: the session has begun anew. */
   | { readonly type: 'renewed' }
   /** The read-only guard: a target that refuses it is not worked with. */
@@ -74,7 +80,7 @@ export class Expectation {
   files: readonly string[] = []
   file: Payload | undefined
   /** The row limit is passed: nothing more reaches the client but an error with this sequence id. */
-  withheld: { readonly sequence: number; readonly cancel: Operation } | undefined
+  withheld: { readonly sequence: number } | undefined
 
   constructor(answer: Answer, operation: Operation, sequence: number) {
     this.answer = answer
@@ -108,6 +114,8 @@ export class Session {
   /** Its answer tells what the commands behind it mean: in which database and character set, and of which session. */
   #unsettled: Expectation | undefined
   upload: Upload | undefined
+  /** Asked for, and not yet carried out: what is sent meanwhile might be what it hits. */
+  readonly cancels: Operation[] = []
   /** Where the target goes on counting, behind a file of the client. */
   sequenceBehindUpload: number | undefined
   /** A command waits, for a verdict or for the answers before it. */
@@ -120,6 +128,7 @@ export class Session {
   #status: number
   /** A statement has set, or the target has told, that texts may be read otherwise; until the session begins anew. */
   #unclear = false
+  #utf8: boolean
   #steps: Step[] = []
   readonly #metas = new Map<string, Payload>()
 
@@ -129,6 +138,7 @@ export class Session {
     this.ledger = new Ledger(options.firstOperation, (event) => this.record(event))
     this.database = options.database
     this.charset = options.login.charset
+    this.#utf8 = isUtf8(charsetName(this.charset))
     this.challenge = options.ready.challenge
     this.#status = options.ready.status
   }
@@ -175,10 +185,15 @@ export class Session {
     return (this.#status & STATUS.IN_TRANSACTION) !== 0
   }
 
-  /** Whether every parser reads this session's texts alike. */
-  get dependable(): boolean {
+  /** Whether every parser reads this text alike, as this session's. */
+  readsAlike(text: Uint8Array): boolean {
     const odd = STATUS.NO_BACKSLASH_ESCAPES | STATUS.ANSI_QUOTES
-    return !this.#unclear && !isUnsafeCollation(this.charset) && (this.#status & odd) === 0
+    if (this.#unclear || isUnsafeCollation(this.charset) || (this.#status & odd) !== 0) return false
+    return this.#utf8 || text.every((byte) => byte < 0x80)
+  }
+
+  set utf8(is: boolean) {
+    this.#utf8 = is
   }
 
   /** Texts may be read otherwise from here on. */
@@ -191,8 +206,10 @@ export class Session {
     this.#status = status
     for (const change of changes) {
       if (change.type === 'schema') this.database = change.name
-      else if (change.type === 'variable' && change.name === 'character_set_client')
+      else if (change.type === 'variable' && change.name === 'character_set_client') {
         this.learnCharset(change.value)
+        this.#utf8 = isUtf8(change.value)
+      }
     }
   }
 
@@ -206,6 +223,7 @@ export class Session {
     this.statements.clear()
     this.charset = charset
     this.charsetSet = undefined
+    this.#utf8 = isUtf8(charsetName(charset))
     this.#unclear = false
   }
 

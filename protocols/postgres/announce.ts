@@ -87,7 +87,7 @@ function announceQuery(session: Session, sql: Uint8Array, rule: string | undefin
   // A simple Query ends the unnamed statement and the unnamed portal, whatever becomes of it.
   session.statements.announce('', undefined, session.batch)
   session.portals.announce('', undefined, session.batch)
-  const changes = nameChanges(sql)
+  const changes = nameChanges(sql, session.reading)
   if (changes.length > 0) {
     const facts = { preparedBy: operation.number, types: [], changes, trace, rule }
     item.statement = new Statement(session.keepText(sql), facts)
@@ -105,7 +105,13 @@ function announceParse(session: Session, { name, sql, types }: Parse, rule: stri
   const kept = session.keepText(sql)
   const payloads = [kept ?? ({ type: 'sql', body: sql } as const), session.meta(trace, undefined)]
   const operation = session.ledger.begin('db.prepare', payloads, { rule })
-  const facts = { preparedBy: operation.number, types, changes: nameChanges(sql), trace, rule }
+  const facts = {
+    preparedBy: operation.number,
+    types,
+    changes: nameChanges(sql, session.reading),
+    trace,
+    rule,
+  }
   const item = new Expectation('parse', operation)
   item.name = nameKey(name)
   item.statement = new Statement(kept, facts)

@@ -239,7 +239,9 @@ export class Cutter {
   #copy(length: number): void {
     const needed = this.#heldLength + length
     if (needed > this.#held.length) {
-      const grown = new Uint8Array(Math.max(needed, this.#held.length * 2, HELD_BYTES_MIN))
+      // Twice as much each time, but never more than the message: a long one is copied seldom and held once.
+      const whole = this.#heldLength >= HEADER_BYTES ? HEADER_BYTES + this.length : HELD_BYTES_MIN
+      const grown = new Uint8Array(Math.max(needed, Math.min(whole, this.#held.length * 2 + HELD_BYTES_MIN)))
       grown.set(this.#held.subarray(0, this.#heldLength))
       this.#held = grown
     }

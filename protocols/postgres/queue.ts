@@ -44,20 +44,45 @@ export interface Withheld {
   told: boolean
 }
 
+/** Rows are mostly short, and a call of the hash costs as much as hashing some hundred bytes: they are put together. */
+const STAGE_BYTES = 16 << 10
+
 /** Bytes of one direction. */
 export class Tally {
   bytes = 0
   #hash: Hash | undefined
+  #stage: Uint8Array | undefined
+  #staged = 0
 
   add(piece: Uint8Array): void {
     this.bytes += piece.length
-    this.#hash ??= createHash('sha256')
-    this.#hash.update(piece)
+    if (this.#staged + piece.length > STAGE_BYTES) this.#flush()
+    if (piece.length > STAGE_BYTES / 2) {
+      this.#flush()
+      this.#hashed().update(piece)
+      return
+    }
+    this.#stage ??= new Uint8Array(STAGE_BYTES)
+    this.#stage.set(piece, this.#staged)
+    this.#staged += piece.length
   }
 
   /** Once. */
   done(): { bytes: number; sha256: string } {
-    return { bytes: this.bytes, sha256: (this.#hash ?? createHash('sha256')).digest('hex') }
+    this.#flush()
+    this.#stage = undefined
+    return { bytes: this.bytes, sha256: this.#hashed().digest('hex') }
+  }
+
+  #hashed(): Hash {
+    this.#hash ??= createHash('sha256')
+    return this.#hash
+  }
+
+  #flush(): void {
+    if (this.#stage === undefined || this.#staged === 0) return
+    this.#hashed().update(this.#stage.subarray(0, this.#staged))
+    this.#staged = 0
   }
 }
 
@@ -88,6 +113,10 @@ export class Queue {
 
   get head(): Expectation | undefined {
     return this.#items[this.#first]
+  }
+
+  get last(): Expectation | undefined {
+    return this.#first === this.#items.length ? undefined : this.#items[this.#items.length - 1]
   }
 
   /** The one behind the head. */

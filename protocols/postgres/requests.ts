@@ -9,7 +9,7 @@ import type { Payload } from '../events.ts'
 import type { Statement, Verdict } from '../relay.ts'
 import { announce, announceSubstitute } from './announce.ts'
 import { addCopyData, copyOf } from './copies.ts'
-import { Cutter, FRONTEND_LENGTHS, HEADER_BYTES, type Manner } from './frames.ts'
+import { Cutter, FRONTEND_LENGTHS, HEADER_BYTES, type Manner, message } from './frames.ts'
 import { decodeFrontend, type FrontendMessage } from './frontend.ts'
 import { nameKey } from './names.ts'
 import { json } from './operations.ts'
@@ -94,7 +94,7 @@ export class Requests {
       if (cut === 'none') return
       const { tag, bytes, start, end } = this.#cutter
       if (cut === 'message')
-        this.#take(decodeFrontend(tag, bytes, start + HEADER_BYTES, end), bytes, start, end)
+        this.#takeNew(decodeFrontend(tag, bytes, start + HEADER_BYTES, end), bytes, start, end)
       else if (tag === COPY_DATA) this.#copyData(bytes, start, end)
       else this.#dropOversized(bytes, start, end)
     }
@@ -107,6 +107,14 @@ export class Requests {
     if (length < lengths[0] || length > lengths[1])
       throw new ProtocolError(`invalid message length ${length + 4}`)
     return tag === COPY_DATA || length > this.#bytesMax ? 'stream' : 'whole'
+  }
+
+  /** The client need not have asked for the answers that its message has to wait for, and then nobody has. */
+  #takeNew(message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
+    this.#take(message, bytes, start, end)
+    if (this.#waiting?.for !== 'answer' || this.#session.cancels.length > 0) return
+    const { last } = this.#session.queue
+    if (last !== undefined && !ANSWERED_AT_ONCE.has(last.kind)) this.#session.flow.insert('target', FLUSH)
   }
 
   #take(message: FrontendMessage, bytes: Uint8Array, start: number, end: number): void {
@@ -276,6 +284,8 @@ export class Requests {
 }
 
 const NOTHING = new Uint8Array(0)
+const FLUSH = message('H')
+const ANSWERED_AT_ONCE: ReadonlySet<Expectation['kind']> = new Set(['sync', 'query', 'call'])
 
 /** What each message that has no limit of its own is replaced by. */
 const OVERSIZED: ReadonlyMap<number, Refusable> = new Map([

@@ -8,7 +8,7 @@ import { Flow } from './flow.ts'
 import { Names } from './names.ts'
 import { json, Ledger, type Operation, type Result } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
-import { changedBy, type Portal, type Statement, settleChanges } from './statements.ts'
+import { changedBy, type Portal, type Reading, type Statement, settleChanges } from './statements.ts'
 
 export interface RelayOptions {
   /** Names the records that refusals quote: `<session>.<operation>`. */
@@ -96,7 +96,7 @@ export class Session {
   }
 
   /** How the server reads texts, for `dependable`. */
-  get reading(): { plainStrings: boolean; asciiSafe: boolean; settled: boolean } {
+  get reading(): Reading {
     return {
       plainStrings: this.#plainStrings,
       asciiSafe: !ASCII_UNSAFE.test(this.encoding),

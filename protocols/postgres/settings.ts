@@ -3,7 +3,10 @@
  * that nobody has thought about is refused by name, never dropped in silence and never passed in ignorance.
  */
 
-/** Settings that any user may change by SET anyway, and that weaken neither recording nor a read-only session. */
+/**
+ * Settings that any user may change by SET anyway, and that weaken neither recording nor a read-only session. Not
+ * `role`: SET ROLE is a statement that roles and policies decide on.
+ */
 const ALLOWED: ReadonlySet<string> = new Set(
   `application_name array_nulls backslash_quote bytea_output check_function_bodies client_connection_check_interval
   client_encoding client_min_messages commit_delay constraint_exclusion cpu_index_tuple_cost cpu_operator_cost
@@ -14,7 +17,7 @@ const ALLOWED: ReadonlySet<string> = new Set(
   lc_numeric lc_time lock_timeout logical_decoding_work_mem maintenance_work_mem max_parallel_maintenance_workers
   max_parallel_workers max_parallel_workers_per_gather min_parallel_index_scan_size min_parallel_table_scan_size
   parallel_leader_participation parallel_setup_cost parallel_tuple_cost password_encryption plan_cache_mode
-  quote_all_identifiers random_page_cost role row_security search_path seq_page_cost standard_conforming_strings
+  quote_all_identifiers random_page_cost row_security search_path seq_page_cost standard_conforming_strings
   statement_timeout synchronize_seqscans synchronous_commit tcp_keepalives_count tcp_keepalives_idle
   tcp_keepalives_interval tcp_user_timeout temp_buffers timezone transaction_timeout transform_null_equals work_mem
   xmlbinary xmloption`.split(/\s+/),

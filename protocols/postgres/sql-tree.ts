@@ -193,7 +193,10 @@ class Walk {
     if (setting === undefined || (isReadOnlySetting(setting) && !isTrue(value))) this.#liftsReadOnly = true
   }
 
-  /** `BEGIN READ WRITE`, `SET transaction_read_only = off`. What is reset falls back to what the gateway has set. */
+  /**
+   * `BEGIN READ WRITE`, `SET transaction_read_only = off`. What is reset falls back to what the gateway has set; but
+   * the transaction's own setting, to the server's `off` (up to PostgreSQL 15).
+   */
   #setting({ kind, name, options, args }: Tree): void {
     const modes = nodes(kind === 'VAR_SET_MULTI' ? args : options, 'DefElem')
     const writes = modes.some(
@@ -201,7 +204,8 @@ class Walk {
     )
     const off =
       kind === 'VAR_SET_VALUE' && isReadOnlySetting(String(name)) && !isTrue(constant(list(args)[0]))
-    if (writes || off) this.#liftsReadOnly = true
+    const reset = /^VAR_(RESET|SET_DEFAULT)$/.test(String(kind)) && name === 'transaction_read_only'
+    if (writes || off || reset) this.#liftsReadOnly = true
   }
 }
 

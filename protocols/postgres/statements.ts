@@ -58,7 +58,7 @@ export interface NameChange {
   readonly name?: string
 }
 
-const CANDIDATE = /prepare|deallocate|discard|close/i
+const CANDIDATE = /prepare|deallocate|discard|declare|close/i
 const NO_CHANGES: readonly NameChange[] = []
 
 /** A longer text is not read through, for that would hold up everybody else; it is taken for unreadable. */
@@ -69,11 +69,12 @@ const UNREAD: readonly NameChange[] = [
   { of: 'portal', tag: '' },
 ]
 
-/** In their order in the text. A text that cannot be read surely (see lexer.ts) is compared with the tags later. */
-export function nameChanges(text: Uint8Array): readonly NameChange[] {
+/** In their order in the text. What was read is compared with the server's tags later. */
+export function nameChanges(text: Uint8Array, reading: Reading): readonly NameChange[] {
   const latin = decodeLatin(text)
   if (!CANDIDATE.test(latin)) return NO_CHANGES
-  if (text.length > SCAN_BYTES_MAX) return UNREAD
+  // The tags do not tell names: whoever gets another name read than the server reads would hide what runs by it.
+  if (text.length > SCAN_BYTES_MAX || !dependable(text, reading)) return UNREAD
   return scan(latin).statements.flatMap((words) => changeOf(words) ?? [])
 }
 
@@ -83,22 +84,27 @@ function changeOf([verb, first, second]: readonly string[]): NameChange | undefi
       return first === 'all' ? { of: 'statement', tag: 'DISCARD ALL' } : undefined
     case 'close':
       return { of: 'portal', tag: first === 'all' ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR' }
+    case 'declare':
+      // A name that was a portal's was free again, since ROLLBACK TO ends portals without a word about them.
+      return named('portal', 'DECLARE CURSOR', first)
     case 'prepare':
-      return first === 'transaction' ? undefined : named('PREPARE', first)
+      return first === 'transaction' ? undefined : named('statement', 'PREPARE', first)
     case 'deallocate': {
       const name = first === 'prepare' && second !== undefined ? second : first
-      return name === 'all' ? { of: 'statement', tag: 'DEALLOCATE ALL' } : named('DEALLOCATE', name)
+      return name === 'all'
+        ? { of: 'statement', tag: 'DEALLOCATE ALL' }
+        : named('statement', 'DEALLOCATE', name)
     }
     default:
       return undefined
   }
 }
 
-function named(tag: string, name: string | undefined): NameChange | undefined {
+function named(of: NameChange['of'], tag: string, name: string | undefined): NameChange | undefined {
   if (name === undefined) return undefined
-  if (name === UNREADABLE) return { of: 'statement', tag }
+  if (name === UNREADABLE) return { of, tag }
   // A name beyond ASCII is followed nowhere, so nothing about it can be wrong.
-  return { of: 'statement', tag, name: nameKey(encodeText(name)) ?? UNREADABLE }
+  return { of, tag, name: nameKey(encodeText(name)) ?? UNREADABLE }
 }
 
 export function announceChanges(
@@ -107,8 +113,8 @@ export function announceChanges(
   statement: Statement,
 ): void {
   for (const { of, tag, name } of changes) {
-    if (of === 'portal') names.portals.announceEnding()
-    else if (name === undefined) names.statements.announceEnding()
+    if (name === undefined) (of === 'portal' ? names.portals : names.statements).announceEnding()
+    else if (of === 'portal') names.portals.announce(name, undefined, -1)
     else names.statements.announce(name, tag === 'PREPARE' ? statement : undefined, -1)
   }
 }
@@ -143,6 +149,7 @@ export function changedBy(tag: string): NameChange['of'] | undefined {
     case 'DEALLOCATE ALL':
     case 'DISCARD ALL':
       return 'statement'
+    case 'DECLARE CURSOR':
     case 'CLOSE CURSOR':
     case 'CLOSE CURSOR ALL':
       return 'portal'
@@ -162,14 +169,18 @@ export function traceOf(text: Uint8Array): string | undefined {
 
 const HIGH_BIT = 0x80
 
+/** How the server reads texts now. */
+export interface Reading {
+  readonly plainStrings: boolean
+  readonly asciiSafe: boolean
+  readonly settled: boolean
+}
+
 /**
  * Whether any parser reads the text as the server will. `settled`: no answer is outstanding that could change how
  * it reads. A backslash in a plain literal, and a byte that an encoding may take for half a character, are undecided.
  */
-export function dependable(
-  text: Uint8Array,
-  reading: { readonly plainStrings: boolean; readonly asciiSafe: boolean; readonly settled: boolean },
-): boolean {
+export function dependable(text: Uint8Array, reading: Reading): boolean {
   if (!reading.plainStrings || !reading.asciiSafe) return false
   if (!reading.settled && text.some((byte) => byte >= HIGH_BIT)) return false
   if (!text.includes(BACKSLASH)) return true

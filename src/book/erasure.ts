@@ -5,8 +5,10 @@
  */
 import type { Database, Statement } from 'better-sqlite3'
 import { truncateLog } from './database.ts'
+import type { BookFiles } from './files.ts'
 import { decodeBundle, type Leaf, type Members, parseLeaf, type Scope } from './format.ts'
 import type { KeyStore } from './keys.ts'
+import { blotOut } from './lost-journals.ts'
 
 /** What one slice removes at most, in rows and in bytes, and how many commits one slice looks at. */
 const ROWS_A_SLICE = 500
@@ -35,12 +37,14 @@ export type ErasureState = 'busy' | 'waiting' | 'idle'
 
 export class Erasure {
   readonly #db: Database
+  readonly #files: BookFiles
   readonly #keys: KeyStore
   readonly #next: Statement
   readonly #bundles: Statement
   readonly #erase: Statement
   readonly #isErased: Statement
   readonly #select: Statement
+  readonly #data: Statement
   readonly #remove: Statement
   readonly #finish: Statement
   #work: { readonly seq: number; readonly steps: Iterator<void> } | undefined
@@ -51,8 +55,9 @@ export class Erasure {
   #scrubbed: number
 
   /** `scrubbed`: the newest order at a time when the journal held nothing but zeros. */
-  constructor(db: Database, keys: KeyStore, scrubbed: number) {
+  constructor(db: Database, files: BookFiles, keys: KeyStore, scrubbed: number) {
     this.#db = db
+    this.#files = files
     this.#keys = keys
     this.#scrubbed = scrubbed
     this.#next = db.prepare('SELECT seq, scope FROM deletion WHERE done = 0 AND seq > ? ORDER BY seq LIMIT 1')
@@ -64,6 +69,7 @@ export class Erasure {
     this.#select = db.prepare(
       'SELECT i, length(data) AS bytes FROM payload WHERE sid = ? AND i > ? ORDER BY i LIMIT ?',
     )
+    this.#data = db.prepare('SELECT data FROM payload WHERE sid = ? AND i = ?').pluck()
     this.#remove = db.prepare('DELETE FROM payload WHERE sid = ? AND i = ?')
     this.#finish = db.prepare('UPDATE deletion SET done = 1 WHERE done = 0 AND seq <= ?')
   }
@@ -115,6 +121,12 @@ export class Erasure {
       yield* this.#sessions(order.erase.sids, seq)
     } else {
       const { refs } = order.erase
+      // First: once the row is gone, nobody knows what to look for.
+      for (const [sid, i] of refs) {
+        const data = this.#data.get(sid, i) as Buffer | undefined
+        if (data !== undefined) blotOut(this.#files, data)
+        yield
+      }
       this.#atOnce(() => {
         for (const [sid, i] of refs) this.#markErased(sid, i, seq)
       })

@@ -2,16 +2,8 @@
 import { explainAccess, listReach, type Question, type Reach } from '../access/explain.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError } from '../system/operator-error.ts'
-import {
-  configOrFail,
-  EXIT,
-  type Io,
-  type OutputFormat,
-  printJson,
-  printLines,
-  printTable,
-  withFailures,
-} from './io.ts'
+import { withFailures } from './exit.ts'
+import { configOrFail, EXIT, type Io, type OutputFormat, printJson, printLines, printTable } from './io.ts'
 
 export interface AccessOptions {
   readonly config: string

@@ -5,7 +5,8 @@ import { type Change, compareConfigs, describeChange, type Json } from '../confi
 import { type Fault, formatFault } from '../config/faults.ts'
 import { readConfig } from '../config/read.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { EXIT, type Io, printJson, printLines, withFailures } from './io.ts'
+import { withFailures } from './exit.ts'
+import { EXIT, type Io, printJson, printLines } from './io.ts'
 
 export interface CheckOptions {
   readonly file: string
@@ -24,6 +25,8 @@ export function check(options: CheckOptions, io: Io): Promise<number> {
       return EXIT.error
     }
     const access = accessBaseline(loaded)
+    if (baseline === undefined && writeBaseline === true)
+      throw new OperatorError('usage', '--write-baseline needs to know which file: --baseline FILE')
     if (baseline === undefined) return agree(`${file} is sound`, [], format, io)
     if (writeBaseline === true) {
       await promises.writeFile(baseline, `${JSON.stringify(access, null, 2)}\n`)

@@ -13,6 +13,7 @@ import { exportBook } from './export.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
 import { init } from './init.ts'
 import type { Io } from './io.ts'
+import { pin } from './pin.ts'
 import { proof } from './proof.ts'
 import { addReading } from './reading-commands.ts'
 import { RELEASE } from './release.ts'
@@ -72,6 +73,13 @@ export function program(io: Io, run: Run): Command {
     .action((target: string | undefined, options) =>
       run(doctor(target === undefined ? options : { ...options, target }, io)),
     )
+  root
+    .command('pin')
+    .description("show an SSH target's host key, and write it into its known_hosts when you say so")
+    .argument('<target>')
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('--expect <fingerprint>', 'pin this key and no other, without being asked')
+    .action((target: string, options) => run(pin({ ...options, target }, io)))
   addConfiguration(root, io, run)
   addTokens(root, io, run)
   addAccess(root, io, run)

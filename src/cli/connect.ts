@@ -22,8 +22,9 @@ export interface ConnectOptions {
 }
 
 export async function connect(options: ConnectOptions, io: Io): Promise<number> {
-  const { host, port } = await gatewayOf(options)
+  const { type, host, port } = await gatewayOf(options)
   const user = `${options.user}~${options.target}`
+  if (type === 'ssh') return runClient('ssh', ['-p', String(port), '-l', user, host, ...options.args])
   if (spawnSync('psql', ['--version']).status === 0) {
     const named = options.database === undefined ? [] : ['-d', options.database]
     return runClient('psql', ['-h', host, '-p', String(port), '-U', user, ...named, ...options.args])
@@ -49,18 +50,26 @@ export async function connect(options: ConnectOptions, io: Io): Promise<number> 
   return 0
 }
 
-async function gatewayOf(options: ConnectOptions): Promise<{ host: string; port: number }> {
-  if (options.host !== undefined && options.port !== undefined)
-    return { host: options.host, port: options.port }
+interface Door {
+  readonly type: 'postgres' | 'ssh'
+  readonly host: string
+  readonly port: number
+}
+
+/** Without a configuration it is PostgreSQL's. */
+async function gatewayOf(options: ConnectOptions): Promise<Door> {
+  if (options.host !== undefined && options.port !== undefined && options.config === undefined)
+    return { type: 'postgres', host: options.host, port: options.port }
   const { config } = await configOrFail(options.config ?? DEFAULT_CONFIG)
   const type = config.targets.get(options.target)?.type
   if (type === undefined) throw new OperatorError('usage', `no target "${options.target}" is configured`)
-  if (type !== 'postgres')
+  if (type === 'mysql')
     throw new OperatorError('usage', `"${options.target}" is a ${type} target: use its own client`)
   for (const listener of config.listeners.values()) {
-    if (listener.type !== 'postgres' || (listener.target ?? options.target) !== options.target) continue
+    if (listener.type !== type || (listener.target ?? options.target) !== options.target) continue
     const { host, port } = listener.address
     return {
+      type,
       host: options.host ?? (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host),
       port: options.port ?? port,
     }

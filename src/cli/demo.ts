@@ -18,10 +18,11 @@ import { readKek } from '../recording.ts'
 import { createLog } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
+import { startDemoHost } from './demo-host.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { configOrFail, type Io, visible } from './io.ts'
-import { RELEASE } from './release.ts'
+import { CALLED, RELEASE } from './release.ts'
 
 export interface DemoOptions {
   readonly data?: string
@@ -31,6 +32,7 @@ export interface DemoOptions {
 }
 
 const POSTGRES_PORT = 6432
+const SSH_PORT = 2222
 const CONSOLE_PORT = 6080
 const LINE_TEXT_MAX = 60
 
@@ -45,6 +47,15 @@ export interface DemoReady {
     readonly database: string
     readonly url: string
   }
+  readonly ssh: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    /** Holds the gateway's key, so that nobody has to believe it at first sight. */
+    readonly knownHosts: string
+    readonly command: string
+  }
   readonly console: { readonly url: string; readonly user: string; readonly password: string }
 }
 
@@ -57,13 +68,20 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const superuser = randomBytes(18).toString('base64url')
   const server = undo.use(await startEmbeddedPostgres(superuser))
   const shop = await seedShop({ port: server.port, password: superuser })
-  const port = await freePort(options.portBase ?? POSTGRES_PORT, options.portBase !== undefined)
-  const wanted = options.portBase === undefined ? CONSOLE_PORT : options.portBase + 1
-  const consolePort = await freePort(wanted, options.portBase !== undefined)
-  const passwords = { password: newPassword(), adminPassword: newPassword() }
+  const host = undo.use(await startDemoHost())
+  const asked = options.portBase
+  const portOf = (usual: number, place: number): Promise<number> =>
+    freePort(asked === undefined ? usual : asked + place, asked !== undefined)
+  const ports = {
+    port: await portOf(POSTGRES_PORT, 0),
+    sshPort: await portOf(SSH_PORT, 1),
+    consolePort: await portOf(CONSOLE_PORT, 2),
+  }
+  const secrets = { password: newPassword(), adminPassword: newPassword() }
   const file = writeDemo(data, {
-    ...{ shop, targetPort: server.port, port, user: 'alice', consolePort },
-    ...passwords,
+    ...{ shop, targetPort: server.port, host, user: 'alice' },
+    ...ports,
+    ...secrets,
   })
   const read = () => configOrFail(file)
   const loaded = await read()
@@ -79,7 +97,7 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, { port, consolePort, ...passwords })
+  const ready = readyOf(data, { ...ports, ...secrets })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -96,31 +114,40 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
 
 interface DemoPlaces {
   readonly port: number
-  readonly password: string
+  readonly sshPort: number
   readonly consolePort: number
+  readonly password: string
   readonly adminPassword: string
 }
 
-function readyOf(data: string, { port, password, consolePort, adminPassword }: DemoPlaces): DemoReady {
+function readyOf(data: string, places: DemoPlaces): DemoReady {
+  const { port, sshPort, consolePort, password, adminPassword } = places
   const user = 'alice~orders'
   const database = 'shop'
-  const url = `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
+  const host = '127.0.0.1'
+  const url = `postgresql://${user}:${password}@${host}:${port}/${database}`
+  const knownHosts = join(data, 'demo', 'known_hosts')
+  const command = `ssh -p ${sshPort} -o UserKnownHostsFile=${knownHosts} alice~web@${host}`
   return {
     data,
-    postgres: { host: '127.0.0.1', port, user, password, database, url },
-    console: { url: `http://127.0.0.1:${consolePort}`, user: 'admin', password: adminPassword },
+    postgres: { host, port, user, password, database, url },
+    ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
+    console: { url: `http://${host}:${consolePort}`, user: 'admin', password: adminPassword },
   }
 }
 
-function tellReady({ data, postgres, console }: DemoReady, vkey: string, removed: boolean, io: Io): void {
-  const { url, password } = postgres
+function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): void {
+  const { data, postgres, ssh, console } = ready
+  const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
-  console   ready   ${console.url}     sign in as ${console.user} / ${console.password}
-  book      ready   npx gatebook verify --data ${data} --key '${vkey}'
+            or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
+  ssh       ready   ${ssh.command}     password: ${password}
+  console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
+  book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run the first line in another terminal, try something, and look at it in the console. Each statement is
+  Run a line in another terminal and try something; then look at it in the console. Each statement and command is
   recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
 

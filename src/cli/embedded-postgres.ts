@@ -21,7 +21,7 @@ interface Programs {
   readonly postgres: string
 }
 
-interface Account {
+export interface Account {
   readonly uid: number
   readonly gid: number
 }
@@ -56,7 +56,7 @@ interface Run {
 }
 
 /** `nobody` when root, else undefined: stay who we are. */
-async function unprivilegedAccount(): Promise<Account | undefined> {
+export async function unprivilegedAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const lines = (await readFile('/etc/passwd', 'utf8')).split('\n')
   const [, , uid, gid] = lines.find((line) => line.startsWith('nobody:'))?.split(':') ?? []

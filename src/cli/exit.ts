@@ -2,12 +2,14 @@
 import { CommanderError } from 'commander'
 import { NoGatewayError } from '../control/client.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
+import { EXIT, type Io, visible } from './io.ts'
 
 /** Says what went wrong, in words where it is the operator's to mend, with its stack where it is ours. */
 export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): number {
   if (error instanceof CommanderError) {
-    // commander has said what it had to say; help and version are no errors.
-    if (error.code === 'commander.invalidArgument') stderr.write(`error: ${error.message}\n`)
+    // commander has said what it had to say, but for what a command of ours threw; help and version are no errors.
+    const isSaid = error.code !== 'commander.invalidArgument' || error.message.startsWith('error: ')
+    if (!isSaid) stderr.write(`error: ${error.message}\n`)
     return error.exitCode === 0 ? 0 : 2
   }
   if (error instanceof OperatorError) {
@@ -23,4 +25,15 @@ export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): numbe
     isPlain || !(error instanceof Error) ? `${wordsOf(error)}\n` : `${error.stack ?? error.message}\n`,
   )
   return 1
+}
+
+/** Runs a command's body; what the operator can put right is said in words, everything else goes on to the top. */
+export async function withFailures(io: Io, body: () => Promise<number>): Promise<number> {
+  try {
+    return await body()
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error
+    for (const line of error.message.split('\n')) io.stderr.write(`gatebook: ${visible(line)}\n`)
+    return error.code === 'usage' ? EXIT.usage : EXIT.error
+  }
 }

@@ -6,13 +6,15 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import { constants, promises } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Accounts } from '../access/accounts.ts'
+import { newHostKey } from '../access/hosts.ts'
 import { createBook } from '../book/create.ts'
 import { formatFault } from '../config/faults.ts'
 import { loadConfig } from '../config/load.ts'
 import { issueCertificate, makeAuthority, newCertificateKey, toPem } from '../system/certificate.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { EXIT, type Io, withFailures } from './io.ts'
+import { withFailures } from './exit.ts'
+import { EXIT, type Io } from './io.ts'
 
 export interface InitOptions {
   readonly folder: string
@@ -67,6 +69,8 @@ async function demandNew(folder: string): Promise<void> {
 interface Made {
   readonly vkey: string
   readonly secret: string
+  /** The fingerprint of the key that this gateway shows to SSH clients. */
+  readonly hostKey: string
 }
 
 async function build(partial: string, folder: string, options: InitOptions): Promise<Made> {
@@ -82,6 +86,9 @@ async function build(partial: string, folder: string, options: InitOptions): Pro
   await write('config.yaml', config)
   await writeCertificates(write, name, [...new Set([...hosts, ...LOCAL_HOSTS])], clock.now())
   await write('keys/kek', `${randomBytes(32).toString('base64')}\n`)
+  const hostKey = newHostKey()
+  await write('keys/ssh_host_ed25519.key', hostKey.pem)
+  await write('ssh_host.pub', `${hostKey.line}\n`)
   const data = join(partial, 'data')
   const vkey = createBook({
     directory: data,
@@ -95,7 +102,7 @@ async function build(partial: string, folder: string, options: InitOptions): Pro
   const expires = clock.now() + TOKEN_DAYS * DAY_MS
   const { secret } = accounts.createToken({ user, label: 'made by gatebook init', expires })
   accounts[Symbol.dispose]()
-  return { vkey, secret }
+  return { vkey, secret, hostKey: hostKey.fingerprint }
 }
 
 type Write = (file: string, content: string) => Promise<void>
@@ -144,7 +151,7 @@ async function flush(path: string): Promise<void> {
   await file.sync()
 }
 
-function tellNext({ folder, user, name }: InitOptions, { vkey, secret }: Made, io: Io): void {
+function tellNext({ folder, user, name }: InitOptions, { vkey, secret, hostKey }: Made, io: Io): void {
   const config = join(folder, 'config.yaml')
   io.stdout.write(`${folder} is ready.
 
@@ -159,6 +166,7 @@ Next:
   2. gatebook check ${config}
   3. gatebook serve --config ${config}
   4. psql "postgresql://${user}~TARGET@localhost:6432/DATABASE?sslmode=verify-full&sslrootcert=${join(folder, 'ca.crt')}"
+     ssh -p 2222 ${user}~TARGET@localhost        # its key: ${hostKey}
   5. https://localhost:8443 is the console: sign in as ${user} with the token
 Move ${basename(folder)}/keys/ca.key off this machine: it is needed only for the next certificate.
 `)
@@ -175,6 +183,7 @@ gateway:
 # People connect as user~target, for example ${user}~orders.
 listeners:
   postgres: { type: postgres, address: 127.0.0.1:6432 }
+  ssh: { type: ssh, address: 127.0.0.1:2222, host_key: file:keys/ssh_host_ed25519.key }
   # The web console: https://localhost:8443, with the same name and token.
   console: { type: console, address: 127.0.0.1:8443 }
 
@@ -208,6 +217,11 @@ integrity:
 #     database: orders
 #     tls: { mode: verify-full, ca: db-ca.pem }
 #     credentials: { user: gatebook, password: env:ORDERS_PW }
+#   web-1:                            # gatebook pin web-1 shows its key, and writes it down when you say so
+#     type: ssh
+#     address: web-1.internal:22
+#     known_hosts: known_hosts
+#     credentials: { user: deploy, private_key: file:keys/web.key }
 targets: {}
 `
 }

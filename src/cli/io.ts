@@ -49,14 +49,3 @@ export async function configOrFail(file: string): Promise<LoadedConfig> {
   if (loaded.type === 'config') return loaded
   throw new OperatorError('config', loaded.faults.map(formatFault).join('\n'))
 }
-
-/** Runs a command's body; what the operator can put right is said in words, everything else goes on to the top. */
-export async function withFailures(io: Io, body: () => Promise<number>): Promise<number> {
-  try {
-    return await body()
-  } catch (error) {
-    if (!(error instanceof OperatorError)) throw error
-    for (const line of error.message.split('\n')) io.stderr.write(`gatebook: ${visible(line)}\n`)
-    return error.code === 'usage' ? EXIT.usage : EXIT.error
-  }
-}

@@ -7,7 +7,8 @@ import { duration, expiry } from '../config/scalars.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
 import { type Environment, readSecret } from '../system/secret.ts'
-import { configOrFail, EXIT, type Io, type OutputFormat, printJson, printTable, withFailures } from './io.ts'
+import { withFailures } from './exit.ts'
+import { configOrFail, EXIT, type Io, type OutputFormat, printJson, printTable } from './io.ts'
 
 export interface TokenOptions {
   readonly config: string

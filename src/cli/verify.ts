@@ -5,6 +5,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { CheckpointError, parseVkey, type Vkey } from '../book/checkpoint.ts'
+import { bookFiles } from '../book/files.ts'
 import { BookSource } from '../book/source.ts'
 import { TilesSource } from '../book/tiles-source.ts'
 import type { OutsideCheckpoint } from '../book/verify/checkpoints.ts'
@@ -106,11 +107,13 @@ function check(input: Input, at: Circumstances): Checked {
     return { report: walk(source, at, []), head: source.head, integrityMs: undefined }
   }
   for (let attempt = 1; ; attempt++) {
+    // Before the book is opened: what this signs is in the book by then.
+    const beside = input.kind === 'live' ? readSidecar(input.file) : []
     using source = BookSource.open(input.file)
     const begun = performance.now()
     const damage = input.kind === 'copy' ? source.checkIntegrity() : undefined
     const integrityMs = damage === undefined ? undefined : performance.now() - begun
-    const report = walk(source, at, damage)
+    const report = walk(source, { ...at, outside: [...at.outside, ...beside] }, damage)
     const codes = Object.keys(report.counts)
     const hasMoved = input.kind === 'live' && codes.length > 0 && source.hasMoved()
     if (!hasMoved || attempt === ATTEMPTS || !codes.every((code) => MOVING.has(code))) {
@@ -177,6 +180,13 @@ function readCheckpoints({ checkpoint = [], remember }: VerifyOptions): OutsideC
   const given = checkpoint.map((file) => ({ name: `the checkpoint ${file}`, note: readBytes(file) }))
   if (remember === undefined || !existsSync(remember)) return given
   return [...given, { name: `the head remembered in ${remember}`, note: readBytes(remember) }]
+}
+
+/** The head that the gateway keeps beside its book: it tells that the book's end was lost, or an older one put back. */
+function readSidecar(book: string): OutsideCheckpoint[] {
+  const file = bookFiles(dirname(book)).head
+  if (!existsSync(file)) return []
+  return [{ name: `the head in ${file}`, note: readBytes(file), beside: true }]
 }
 
 function readText(file: string): string {

@@ -78,7 +78,16 @@ export function targets(at: is.Located) {
     is.name,
     z.discriminatedUnion('type', [
       z.strictObject({ type: z.literal('postgres'), ...databaseTarget(at) }),
-      z.strictObject({ type: z.literal('mysql'), ...databaseTarget(at) }),
+      z.strictObject({
+        type: z.literal('mysql'),
+        ...databaseTarget(at),
+        local_infile: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Let LOAD DATA LOCAL read files of the client; each is recorded by name, length and hash',
+          ),
+      }),
       ssh,
     ]),
   ).describe('What lies behind the gateway')

@@ -36,7 +36,8 @@ export class Talker {
   #ended: Error | undefined
   #wake: (() => void) | undefined
   readonly #onData = (chunk: Buffer): void => {
-    this.#chunks.push(chunk)
+    // A copy: an intake reads into the same memory again.
+    this.#chunks.push(Buffer.from(chunk))
     this.#length += chunk.length
     if (this.#length > PENDING_MAX) this.#socket.pause()
     this.#wake?.()

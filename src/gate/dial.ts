@@ -1,5 +1,6 @@
 /** Opens the connection to a target. Called with a Grant's target only, after the person is known and allowed. */
 import { connect, type Socket } from 'node:net'
+import type { Intake } from './intake.ts'
 
 export const DIAL_MS_MAX = 10_000
 const KEEP_ALIVE_MS = 60_000
@@ -7,14 +8,16 @@ const KEEP_ALIVE_MS = 60_000
 export function dial(
   address: { readonly host: string; readonly port: number },
   signal: AbortSignal,
+  intake?: Intake,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({
+    const socket: Socket = connect({
       ...address,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       allowHalfOpen: true,
+      ...(intake === undefined ? {} : { onread: intake.into(() => socket) }),
     })
     const failed = (error: Error): void => {
       socket.destroy()

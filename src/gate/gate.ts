@@ -3,7 +3,7 @@
  * whole; a connection reads it at each decision and never keeps a part of it.
  */
 
-import type { SqlReader } from '../../protocols/postgres/index.ts'
+import { type SqlReader, saltPassword } from '../../protocols/postgres/index.ts'
 import type { Authenticator } from '../access/authenticate.ts'
 import type { Credentials } from '../access/credentials.ts'
 import type { AccessEvent } from '../access/events.ts'
@@ -17,6 +17,7 @@ import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
 import type { Cancels } from './cancels.ts'
 import type { Greetings } from './greetings.ts'
+import { SaltedPasswords } from './salted.ts'
 import type { Threads } from './threads.ts'
 import type { ServerTls } from './tls.ts'
 
@@ -48,6 +49,7 @@ const REFUSED_KEPT = 1024
 
 export class Gate {
   readonly parts: GateParts
+  readonly salted = new SaltedPasswords(saltPassword)
   #inForce: InForce
   #draining = false
   readonly #refused = new Map<string, string>()

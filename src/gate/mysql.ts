@@ -9,7 +9,7 @@ import type { StatementFacts } from '../../protocols/statement-facts.ts'
 import { splitLogin } from '../access/address.ts'
 import type { Attempt, LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
-import type { DatabaseTarget, Listener } from '../config/schema.ts'
+import type { DatabaseTarget, Listener, Target } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
@@ -124,7 +124,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       parameters: sql.parameters,
       statementBytesMax: sql.max_statement,
       ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
-      localFiles: false,
+      localFiles: takesFiles(targetOf(grant)),
       findThread: (given) => threads.find(given, sub, grant.targetName),
       credential: credentialAt(gate, grant),
       methods,
@@ -146,6 +146,10 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
   } finally {
     if (!session.closed && recorder.failure === undefined) session.close('client')
   }
+}
+
+function takesFiles(target: Target): boolean {
+  return target.type === 'mysql' && target.local_infile
 }
 
 function readFacts(text: Uint8Array, dependable: boolean): StatementFacts {
@@ -312,7 +316,7 @@ class Doorkeeper {
       scramble: random(SCRAMBLE_BYTES).map((byte) => (byte % 255) + 1),
       tlsPolicy: this.#listener.require_tls ? 'require' : 'allow',
       methods: this.methods,
-      localFiles: false,
+      localFiles: this.#mayTakeFiles(),
     })
     using limit = deadline(this.#gate.parts.clock, LOGIN_MS_MAX)
     const { signal } = limit
@@ -328,6 +332,14 @@ class Doorkeeper {
       this.#attempt?.refuse('abandoned')
       throw error
     }
+  }
+
+  /** Before the target is known, whether any that it may be takes files: it is asked again then. */
+  #mayTakeFiles(): boolean {
+    const { targets } = this.#gate.inForce.loaded.config
+    return [...targets].some(
+      ([name, target]) => name === (this.#listener.target ?? name) && takesFiles(target),
+    )
   }
 
   async #answer(question: mysql.Question): Promise<unknown> {

@@ -46,6 +46,11 @@ export class Outlet {
     return this.#held + this.#socket.writableLength > OUTLET_HIGH
   }
 
+  /** Whether bytes that were sent lie here still, or with the system: their memory must stay as it is. */
+  get retains(): boolean {
+    return !this.#fences.isEmpty || this.#socket.writableLength > 0
+  }
+
   get isEmpty(): boolean {
     return this.#fences.isEmpty
   }

@@ -18,6 +18,7 @@ import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
 import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
+import { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
 import type { Pump } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
@@ -95,7 +96,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       session.close(reached.why)
       return talker.leave(reached.told)
     }
-    const { ready, target, tls } = reached
+    const { ready, target, intake, tls } = reached
     if (gate.draining || session.closed) {
       target.socket.destroy()
       if (!session.closed) session.close('stop')
@@ -126,6 +127,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       peer,
       client: client.socket,
       target: targetSide.socket,
+      ...(intake === undefined ? {} : { intake: { target: intake } }),
       pending: { client: client.pending, target: targetSide.pending },
       cancel: () => cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret }),
       judge,
@@ -152,6 +154,7 @@ type Reached =
       readonly type: 'reached'
       readonly ready: postgres.Ready
       readonly target: Talker
+      readonly intake: Intake | undefined
       readonly tls: 'require' | 'off'
     }
   | { readonly type: 'refused'; readonly told: Uint8Array; readonly why: 'target' | 'client' }
@@ -171,11 +174,13 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
   const target = targetOf(grant)
   const credential = credentialOf(gate, grant)
   const tls = tlsWanted(target)
+  // TLS has memory of its own.
+  const intake = tls === 'off' ? new Intake() : undefined
   let talker: Talker | undefined
   using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
   try {
     const { signal } = limit
-    talker = new Talker(await dial(target.address, signal))
+    talker = new Talker(await dial(target.address, signal, intake))
     const own: [string, string][] = grant.readOnly ? [['default_transaction_read_only', 'on']] : []
     const conversation = postgres.connect({
       tls,
@@ -189,10 +194,10 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     })
     const ready = await talker.run(conversation, {
       upgrade: upgradeTo(gate, grant.targetName, target),
-      answer: ({ password, salt, iterations }) => postgres.saltPassword(password, salt, iterations),
+      answer: ({ salt, iterations }) => gate.salted.of(credential, salt, iterations),
       signal,
     })
-    if (ready.type === 'ready') return { type: 'reached', ready, target: talker, tls }
+    if (ready.type === 'ready') return { type: 'reached', ready, target: talker, intake, tls }
     talker.socket.destroy()
     gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(ready.message) })
     return { type: 'refused', told: tellFailure(ready, grant), why: 'target' }

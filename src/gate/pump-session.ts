@@ -6,7 +6,7 @@ import type { Ending } from '../access/live.ts'
 import type { RecordedSession } from '../record/session.ts'
 import type { Gate } from './gate.ts'
 import type { Peer } from './proxy-header.ts'
-import { Pump, type Pumped } from './pump.ts'
+import { Pump, type Pumped, type PumpParts } from './pump.ts'
 import { CANNOT_RECORD, ended } from './refusals.ts'
 import type { Judge } from './statements.ts'
 
@@ -17,6 +17,7 @@ export interface SessionToPump {
   readonly peer: Peer
   readonly client: Socket
   readonly target: Socket
+  readonly intake?: PumpParts['intake']
   readonly pending: Readonly<Record<Side, Uint8Array>>
   readonly cancel: () => Promise<boolean>
   readonly judge: Judge

@@ -9,6 +9,7 @@ import { BARRIERS, type Barrier } from '../record/barrier.ts'
 import type { Mark } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type RecordedSession, RecordTooLargeError } from '../record/session.ts'
+import type { Intake } from './intake.ts'
 import { linger } from './linger.ts'
 import { Outlet } from './outlet.ts'
 import { UNRECORDABLE } from './refusals.ts'
@@ -19,6 +20,8 @@ export interface PumpParts {
   readonly session: RecordedSession
   readonly client: Socket
   readonly target: Socket
+  /** What reads a side, where it uses its memory again. */
+  readonly intake?: Partial<Readonly<Record<Side, Intake>>> | undefined
   /** Whether a statement may run. */
   readonly judge: (statement: Statement) => Verdict
   /** Asks the target, by its own means, to stop what runs; resolves when it has taken that, with whether it has. */
@@ -107,6 +110,8 @@ export class Pump {
     if (this.#ended !== undefined) return
     this.#parts.onTraffic()
     this.#do(() => this.#parts.relay.receive(side, chunk))
+    const { client, target } = this.#outlets
+    if (client.retains || target.retains) this.#parts.intake?.[side]?.giveAway()
     if (this.#ended === undefined && this.#mustPause(side)) this.#parts[side].pause()
   }
 

@@ -20,12 +20,8 @@ export interface IndexingOptions {
 export class Indexing {
   readonly #indexer: Indexer
   readonly #closes: (() => void)[]
-  /** Whether all of the book is read again. */
-  readonly isNew: boolean
-
-  private constructor(indexer: Indexer, isNew: boolean, closes: (() => void)[]) {
+  private constructor(indexer: Indexer, closes: (() => void)[]) {
     this.#indexer = indexer
-    this.isNew = isNew
     this.#closes = closes
   }
 
@@ -46,7 +42,7 @@ export class Indexing {
       opened = open(true)
     }
     const { file, indexer } = opened
-    return new Indexing(indexer, file.isNew, [() => file.db.close(), () => book.close(), () => keys.close()])
+    return new Indexing(indexer, [() => file.db.close(), () => book.close(), () => keys.close()])
   }
 
   /** The first record that is not in the index. */

@@ -81,12 +81,8 @@ export const FLAG = { params: 1, recording: 2, quiet: 4 } as const
 
 export class IndexFile {
   readonly db: Database
-  /** Whether it was made anew, so that all of the book is still to be read. */
-  readonly isNew: boolean
-
-  private constructor(db: Database, isNew: boolean) {
+  private constructor(db: Database) {
     this.db = db
-    this.isNew = isNew
   }
 
   /** For the one thread that writes it. What cannot be opened, or is of another version, is made anew. */
@@ -95,13 +91,13 @@ export class IndexFile {
     if (key !== undefined && existsSync(files.index)) {
       try {
         const db = open(files.index, key)
-        if (db.pragma('user_version', { simple: true }) === VERSION) return new IndexFile(tuned(db), false)
+        if (db.pragma('user_version', { simple: true }) === VERSION) return new IndexFile(tuned(db))
         db.close()
       } catch (error) {
         if (!(error instanceof Sqlite.SqliteError)) throw error
       }
     }
-    return new IndexFile(create(files, kek, origin), true)
+    return new IndexFile(create(files, kek, origin))
   }
 
   /** For threads that only look. */
@@ -110,7 +106,7 @@ export class IndexFile {
     if (key === undefined) throw new Error(`${files.key} does not open the index`)
     const db = tuned(open(files.index, key))
     db.pragma('query_only = ON')
-    return new IndexFile(db, false)
+    return new IndexFile(db)
   }
 }
 

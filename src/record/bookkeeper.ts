@@ -62,7 +62,7 @@ export class Bookkeeper {
       this.#store,
       JOURNAL_FILE,
     )
-    this.#erasure = new Erasure(db, keys, recovered.scrubbed)
+    this.#erasure = new Erasure(db, files, keys, recovered.scrubbed)
     const { disk, signingKeyMaxAgeMs } = options
     this.#upkeep = new Upkeep({ ...parts, db, store: this.#store, files, disk, signingKeyMaxAgeMs })
     this.ready = {

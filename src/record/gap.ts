@@ -5,8 +5,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import type { Members } from '../book/format.ts'
+import type { Schedule } from '../system/clock.ts'
 import { isDiskFull, removeFileLater, writeFileLater } from '../system/durable.ts'
-import type { Schedule } from '../system/schedule.ts'
 
 export const WRITE_EVERY_MS = 1000
 /** Operations of further targets are counted together, under no name. */
@@ -39,7 +39,7 @@ export class Gaps {
   #open: { readonly batch: number; readonly since: number; readonly targets: string[] } | undefined
   #from: number | undefined
   #writing: Promise<void> | undefined
-  #next: (() => void) | undefined
+  #next: Disposable | undefined
   #failure: unknown
 
   constructor(parts: GapParts) {
@@ -88,7 +88,7 @@ export class Gaps {
   async end(): Promise<void> {
     if (this.#ops.size === 0) return
     await this.#writing
-    this.#next?.()
+    this.#next?.[Symbol.dispose]()
     this.#next = undefined
     this.#write(true)
     await this.#writing

@@ -4,7 +4,7 @@
  * follows by itself: whoever arrives while a sync runs is covered by the next.
  */
 import { type Carried, type JournalDisk, JournalError, type JournalRing } from '../book/journal.ts'
-import type { Schedule } from '../system/schedule.ts'
+import type { Schedule } from '../system/clock.ts'
 
 /** An appended entry's batch. Batches are written and synced in order, so the number tells how far it has got. */
 export type Mark = number
@@ -43,7 +43,7 @@ export class GroupCommit {
   #covered: Mark
   #syncing = false
   /** Runs while something is written that no sync covers. */
-  #late: (() => void) | undefined
+  #late: Disposable | undefined
   #overdue = false
   #failure: Error | undefined
 
@@ -180,7 +180,7 @@ export class GroupCommit {
     const isNeeded = this.#durable < this.#written || this.#forSync.length > 0
     if (this.#syncing || this.#failure !== undefined || !isNeeded) return
     this.#syncing = true
-    this.#late?.()
+    this.#late?.[Symbol.dispose]()
     this.#late = undefined
     this.#overdue = false
     const target = this.#written
@@ -190,7 +190,7 @@ export class GroupCommit {
       this.#fail('sync', `it has not returned for ${SYNC_MS_MAX / 1000} s`)
     })
     this.#disk.sync((error) => {
-      watch()
+      watch[Symbol.dispose]()
       this.#syncing = false
       if (this.#failure !== undefined) return
       if (error !== null) {
@@ -213,7 +213,7 @@ export class GroupCommit {
   close(error: Error): void {
     if (this.#failure !== undefined) return
     this.#failure = error
-    this.#late?.()
+    this.#late?.[Symbol.dispose]()
     const waiting = [...this.#forWritten, ...this.#forDurable, ...this.#forSync]
     this.#forWritten = []
     this.#forDurable = []

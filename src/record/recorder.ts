@@ -8,8 +8,8 @@ import { bookFiles } from '../book/files.ts'
 import { type JournalDisk, JournalError, JournalMarks, JournalRing } from '../book/journal.ts'
 import type { Kek, WrappedKey } from '../book/keys.ts'
 import { DataKey, type Random } from '../book/payload.ts'
+import type { Schedule } from '../system/clock.ts'
 import { PlacedFile } from '../system/durable.ts'
-import type { Schedule } from '../system/schedule.ts'
 import type { Durability } from './barrier.ts'
 import { Gaps } from './gap.ts'
 import { BACKLOG_HIGH, BACKLOG_LOW, GroupCommit, type Mark, type Reach } from './group-commit.ts'
@@ -71,7 +71,7 @@ export class Recorder {
   readonly #open = new Map<string, RecordedSession>()
   readonly #filling = new Set<RecordedSession>()
   #gateway: RecordedSession | undefined
-  #renewal: (() => void) | undefined
+  #renewal: Disposable | undefined
   /** What passes unrecorded, where a target's policy is to go on without the book. Begins with a failure. */
   readonly gaps: Gaps
   #state: BookState = 'open'
@@ -248,7 +248,7 @@ export class Recorder {
   /** Closes what is open, lets everything reach the book, and ends the thread; rejects when that cannot be done. */
   async stop(): Promise<void> {
     this.#stopping = true
-    this.#renewal?.()
+    this.#renewal?.[Symbol.dispose]()
     try {
       if (this.#failure === undefined) {
         const users = [...this.#open.values()].filter((session) => session !== this.#gateway)

@@ -3,7 +3,7 @@
  * drained, sessions without a beginning lose their keys, `boot` is written, and what was left open is closed as
  * unknown. Nothing is encrypted for an earlier session: its key died with its process.
  */
-import { existsSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { BookError } from '../book/database.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
 import { type Leaf, type Members, parseLeaf } from '../book/format.ts'
@@ -16,6 +16,7 @@ import {
   judgeJournal,
 } from '../book/journal.ts'
 import type { KeyStore } from '../book/keys.ts'
+import { setJournalAside } from '../book/lost-journals.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { readLeaves } from '../book/reader.ts'
 import type { AppendOptions, NewRecord, Store } from '../book/store.ts'
@@ -73,7 +74,8 @@ export function recover(book: OpenedBook, store: Store, keys: KeyStore, options:
   const lost: Members = { kind: 'gap', ts: now, from: Math.min(store.head.ts, now), to: now, why: 'journal' }
   // The order is the point: until the gap is in the book, the loss is there to be found; and what was cut, or
   // accepted as lost, comes back from no journal, for its numbers are below the mark that is committed with it.
-  if (loss !== undefined) setAside(book, row, now)
+  // The damaged file is kept as evidence; its successor goes on counting behind it.
+  if (loss !== undefined) setJournalAside(book.files, row.file, now)
   const gaps = [...(loss === undefined ? [] : [lost]), ...unrecorded(book, store, now)]
   append(store, [boot, ...gaps, ...dangling.members], {
     journal: { file: row.file, batch: judgement.highest },
@@ -117,12 +119,6 @@ function judge(book: OpenedBook, row: JournalRow): { judgement: Judgement; loss:
   const damage =
     first === undefined ? undefined : `${path}: batches ${first} to ${last} were durable and are damaged`
   return { judgement, loss: wrongSize ?? damage }
-}
-
-/** The damaged file is kept as evidence; its successor goes on counting behind it. */
-function setAside(book: OpenedBook, row: JournalRow, now: number): void {
-  const path = journalPath(book.files, row.file)
-  if (existsSync(path)) renameSync(path, `${path}.lost-${now}`)
 }
 
 function drainJudged(store: Store, file: number, batches: readonly Batch[]): number {

@@ -1,6 +1,6 @@
 /** The gate's end of the recorder's thread: requests with answers, and what the thread tells by itself. */
 import { Worker } from 'node:worker_threads'
-import type { Schedule } from '../system/schedule.ts'
+import type { Schedule } from '../system/clock.ts'
 import type { Answers, BookState, Ready, Request, Said, ThreadOptions, ToGate, ToThread } from './messages.ts'
 
 /** The recorder's thread has ended, or its store has failed: nothing is recorded any more. */
@@ -37,7 +37,7 @@ export class RecorderThread {
   #nextId = 1
   #failure: StoreError | undefined
   #stopped = false
-  #watching: (() => void) | undefined
+  #watching: Disposable | undefined
 
   private constructor(worker: Worker, schedule: Schedule) {
     this.#worker = worker
@@ -102,7 +102,7 @@ export class RecorderThread {
     try {
       await stopped
     } finally {
-      this.#watching?.()
+      this.#watching?.[Symbol.dispose]()
       const ended = this.#worker.terminate()
       // A thread that a disk holds ends when the disk lets go of it, which nobody waits for.
       if (this.#failure?.code !== 'stalled') await ended
@@ -116,11 +116,11 @@ export class RecorderThread {
     })
     this.ask({ type: 'status' }).then(
       () => {
-        this.#watching?.()
+        this.#watching?.[Symbol.dispose]()
         this.#watching = this.#schedule.after(ASK_EVERY_MS, () => this.#watch())
       },
       // It has ended, or failed: whoever listens has been told.
-      () => this.#watching?.(),
+      () => this.#watching?.[Symbol.dispose](),
     )
   }
 

@@ -12,6 +12,12 @@ export interface Clock {
   after(ms: number, act: () => void): Disposable
 }
 
+/** When things happen, for whoever is not asked what time it is. */
+export interface Schedule extends Pick<Clock, 'after'> {
+  /** After the sockets that are ready now have been read. */
+  soon(act: () => void): void
+}
+
 /** Node fires a longer timer at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
@@ -25,4 +31,9 @@ export const systemClock: Clock = {
     timer.unref()
     return timer
   },
+}
+
+export const systemSchedule: Schedule = {
+  soon: (act) => void setImmediate(act),
+  after: systemClock.after,
 }

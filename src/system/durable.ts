@@ -91,13 +91,14 @@ export function preallocate(path: string, size: number, fill?: (piece: Uint8Arra
   syncFolder(dirname(path))
 }
 
-/** Writes zeros over all of a file, in place. */
-export function overwrite(path: string): void {
+/** Writes zeros over these parts of a file, or over all of it, in place. */
+export function overwrite(path: string, parts?: readonly { at: number; length: number }[]): void {
   const file = openSync(path, 'r+')
   try {
-    const { size } = fstatSync(file)
-    for (let at = 0; at < size; at += ZEROS.length) {
-      writeAll(file, ZEROS.subarray(0, Math.min(ZEROS.length, size - at)), at)
+    for (const { at, length } of parts ?? [{ at: 0, length: fstatSync(file).size }]) {
+      for (let done = 0; done < length; done += ZEROS.length) {
+        writeAll(file, ZEROS.subarray(0, Math.min(ZEROS.length, length - done)), at + done)
+      }
     }
     fsyncSync(file)
   } finally {

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import type { DemoReady } from '../../src/cli/demo.ts'
+import { type Outcome, run } from '../support/ssh-clients.ts'
 
 const main = resolve(import.meta.dirname, '../../src/main.ts')
 
@@ -22,6 +23,18 @@ function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((done) => child.once('exit', (code) => done(code)))
 }
 
+/** As the printed line does, with the password typed by itself. */
+function sshTo({ ssh }: DemoReady, args: readonly string[], input: string): Promise<Outcome> {
+  const askpass = `${ssh.knownHosts}.askpass`
+  writeFileSync(askpass, `#!/bin/sh\necho ${ssh.password}\n`, { mode: 0o755 })
+  const [program = '', ...line] = ssh.command.split(' ')
+  const flags = ['-F', 'none', '-o', 'LogLevel=ERROR', '-o', 'StrictHostKeyChecking=yes']
+  const env = { SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'x' }
+  const options = args.filter((word) => word.startsWith('-'))
+  const command = args.filter((word) => !word.startsWith('-'))
+  return run(program, [...flags, ...options, ...line, ...command], { input, env })
+}
+
 test('the demo: a query is answered, recorded, verified; a refused one says why; all is removed at the end', async () => {
   const child = start('--json')
   const exit = ended(child)
@@ -36,10 +49,14 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
     message: 'DELETE on payments is not allowed by policy "no-bare-delete"',
     hint: expect.stringMatching(/\nRecord [a-z2-7]{16}\.\d+\.$/),
   })
-  const run = (...args: string[]) =>
+  const shell = await sshTo(ready, ['-tt'], 'stty size; id -un; exit 5\n')
+  expect([shell.code, shell.out.toString()]).toEqual([5, expect.stringMatching(/\d+ \d+\r\n\S+\r\n/)])
+  const command = await sshTo(ready, ['cat; echo more >&2'], 'hello\n')
+  expect([command.code, command.out.toString(), command.err]).toEqual([0, 'hello\n', 'more\n'])
+  const gatebook = (...args: string[]) =>
     spawnSync('node', [main, ...args, '--data', ready.data], { encoding: 'utf8' })
-  expect(run('sessions', 'ls').stdout).toMatch(/alice +orders +shop/)
-  const verified = run('verify')
+  expect(gatebook('sessions', 'ls').stdout).toMatch(/alice +orders +shop/)
+  const verified = gatebook('verify')
   expect([verified.status, verified.stdout]).toEqual([0, expect.stringContaining('demo/book')])
   await client.end()
   child.kill('SIGTERM')
@@ -64,4 +81,16 @@ test('--data keeps the book, and the next demo goes on with it', async () => {
   }
   expect(sizes[1]).toBeGreaterThan(sizes[0] ?? 0)
   spawnSync('rm', ['-r', data])
+})
+
+test('npm start ends with all that it started when npm alone is told to end', async () => {
+  const npm = spawn('npm', ['start', '--silent', '--', '--json'], {
+    cwd: resolve(import.meta.dirname, '../..'),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const exit = ended(npm)
+  const ready = JSON.parse(await firstLine(npm)) as DemoReady
+  npm.kill('SIGTERM')
+  await exit
+  await expect.poll(() => existsSync(ready.data)).toBe(false)
 })

@@ -1,6 +1,7 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll } from 'vitest'
 import { Accounts } from '../../src/access/accounts.ts'
 import { type Attempt, Authenticator, type Identity } from '../../src/access/authenticate.ts'
 import { type Directory, readDirectory } from '../../src/access/directory.ts'
@@ -10,8 +11,16 @@ import type { Environment } from '../../src/system/secret.ts'
 import { TestClock } from './clock.ts'
 import { loadGood } from './config.ts'
 
+const folders: string[] = []
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
+/** Gone when the tests of the file are over. */
 export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'gatebook-access-'))
+  const folder = mkdtempSync(join(tmpdir(), 'gatebook-access-'))
+  folders.push(folder)
+  return folder
 }
 
 export interface AccessDesk {

@@ -7,7 +7,9 @@ const PACKAGES: readonly string[] = [
   'dropbear-bin',
   'fonts-dejavu-core',
   'git',
+  'libdbd-mariadb-perl',
   'libdbd-pg-perl',
+  'libmariadb-java',
   'libpostgresql-jdbc-java',
   'mariadb-client',
   'mariadb-server',
@@ -22,6 +24,7 @@ const PACKAGES: readonly string[] = [
   'python3-paramiko',
   'python3-psycopg',
   'python3-psycopg2',
+  'python3-pymysql',
   'rsync',
   'strace',
 ]

@@ -1,4 +1,4 @@
-import type { Schedule } from '../../src/system/schedule.ts'
+import type { Schedule } from '../../src/system/clock.ts'
 
 interface Due {
   readonly at: number
@@ -15,10 +15,10 @@ export class HandSchedule implements Schedule {
     this.#soon.push(run)
   }
 
-  after(ms: number, run: () => void): () => void {
+  after(ms: number, run: () => void): Disposable {
     const due = { at: this.now + ms, run }
     this.#later.add(due)
-    return () => this.#later.delete(due)
+    return { [Symbol.dispose]: () => this.#later.delete(due) }
   }
 
   get timers(): number {

@@ -4,8 +4,8 @@
  * are not looked at further.
  */
 import { decodeLossy } from '../../bytes.ts'
-import { isSafeCharset } from '../charsets.ts'
-import { touchesOf, variableName } from './settings.ts'
+import { isSafeCharset, isUtf8 } from '../charsets.ts'
+import { settingName, touchesOf } from './settings.ts'
 import { readName } from './tables.ts'
 import { decodeLatin, encodeLatin, type Token, Tokenizer, tokenize, unquote } from './tokens.ts'
 
@@ -25,6 +25,8 @@ export interface Concerns {
   readonly charset: string | undefined
   /** Whether another reading of texts may hold behind it. */
   readonly reading: boolean
+  /** What bytes above 0x7f are behind it: `utf8` once the target has done it, `other` perhaps at once. */
+  readonly encoding: 'utf8' | 'other' | undefined
 }
 
 export const NO_CONCERNS: Concerns = {
@@ -33,10 +35,11 @@ export const NO_CONCERNS: Concerns = {
   database: undefined,
   charset: undefined,
   reading: false,
+  encoding: undefined,
 }
 const KILL = /\bkill\b/i
 const OTHERS =
-  /\buse\b|\binfile\b|\bnames\b|\bchar(?:acter|set)\b|\b(?:character_set|collation)_|\bsql_mode\b/i
+  /\buse\b|\binfile\b|\bnames\b|\bchar(?:acter|set)\b|\b(?:character_set|collation)_|\bsql_mode\b|\bprepare\b|\bexecute\b/i
 
 /** `dependable`: whether the session reads texts as the tokenizer does. */
 export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
@@ -47,13 +50,27 @@ export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
   const statements = split(tokens)
   // Where another server's reading could bring a KILL out of a literal, it counts as one.
   const sure = dependable && disputed === undefined
+  const inner = statements.flatMap(prepared)
+  const sets = [...statements, ...inner].filter(isSet)
   return {
     kill: kills ? (sure ? killOf(statements) : 'unclear') : undefined,
     files: statements.flatMap(filesOf),
     database: statements.flatMap(databaseOf).at(-1),
-    charset: statements.flatMap(charsetOf).at(-1),
-    reading: statements.some(changesReading),
+    charset: statements.filter(isSet).flatMap(charsetOf).at(-1),
+    reading: sets.some(changesReading),
+    encoding: sets.some(leavesUtf8)
+      ? 'other'
+      : inner.length === 0 && entersUtf8(statements)
+        ? 'utf8'
+        : undefined,
   }
+}
+
+/** The statements inside PREPARE and EXECUTE IMMEDIATE, as far as they stand in the text. */
+function prepared(tokens: readonly Token[]): readonly Token[][] {
+  if (tokens[0]?.key !== 'PREPARE' && tokens[0]?.key !== 'EXECUTE') return []
+  const literals = tokens.filter(({ kind }) => kind === 'string')
+  return literals.flatMap((literal) => split(tokenize(unquote(literal)).tokens))
 }
 
 function split(tokens: readonly Token[]): Token[][] {
@@ -109,36 +126,57 @@ function databaseOf(tokens: readonly Token[]): string[] {
   return name === undefined ? [] : [decodeLossy(encodeLatin(name.name))]
 }
 
+function isSet([first]: readonly Token[]): boolean {
+  return first?.key === 'SET'
+}
+
+/** What the client's texts are in from then on, where it is named as it stands. */
 function charsetOf(tokens: readonly Token[]): string[] {
-  if (tokens[0]?.key !== 'SET') return []
-  return tokens.flatMap((token, i) => {
-    const name = token.kind === 'variable' ? variableName(token.text) : token.key
-    const behind =
-      name === 'NAMES' || name === 'CHARSET'
-        ? 1
-        : name === 'CHARACTER' || name === 'CHARACTER_SET_CLIENT'
-          ? 2
-          : 0
-    const value = behind === 0 ? undefined : tokens[i + behind]
-    return value === undefined || !/^\w+$/.test(unquote(value)) ? [] : [unquote(value).toLowerCase()]
-  })
+  return charsetsSet(tokens, ['CHARACTER_SET_CLIENT']).filter((name) => /^\w+$/.test(name))
 }
 
 /** Any SET of a character set or sql_mode, but for the few values that change nothing for a parser. */
 function changesReading(tokens: readonly Token[]): boolean {
-  if (tokens[0]?.key !== 'SET' || !touchesOf(tokens).includes('text-reading')) return false
-  return tokens.some((token, i) => {
-    const name = token.kind === 'variable' ? variableName(token.text) : token.key
-    if (name === 'NAMES' || name === 'CHARSET') return !isSafe(tokens[i + 1])
-    if (name === 'CHARACTER') return !isSafe(tokens[i + 2])
-    const value = tokens[i + 2]
-    if (name === 'CHARACTER_SET_CLIENT' || name === 'CHARACTER_SET_CONNECTION') return !isSafe(value)
-    return name === 'SQL_MODE' && !isPlainMode(value, tokens[i + 3])
+  if (!touchesOf(tokens).includes('text-reading')) return false
+  const isMode = (token: Token, i: number): boolean =>
+    settingName(token) === 'SQL_MODE' && assigns(tokens[i + 1]) && !isPlainMode(tokens[i + 2], tokens[i + 3])
+  return tokens.some(isMode) || !charsetsSet(tokens).every(isSafeCharset)
+}
+
+function leavesUtf8(tokens: readonly Token[]): boolean {
+  return !charsetsSet(tokens).every(isUtf8)
+}
+
+/** SET NAMES, alone in its text: what else a text does may undo it. */
+function entersUtf8([tokens = [], ...others]: readonly Token[][]): boolean {
+  const [, names, value, ...collation] = tokens
+  return (
+    others.length === 0 &&
+    names?.key === 'NAMES' &&
+    isUtf8(value === undefined ? '' : unquote(value)) &&
+    (collation.length === 0 || (collation.length === 2 && collation[0]?.key === 'COLLATE')) &&
+    !tokens.some(({ optional }) => optional)
+  )
+}
+
+const READING_VARIABLES = ['CHARACTER_SET_CLIENT', 'CHARACTER_SET_CONNECTION']
+
+/** The character sets that a SET names for what the client sends; empty where one is computed. */
+function charsetsSet(tokens: readonly Token[], variables: readonly string[] = READING_VARIABLES): string[] {
+  const named = (at: number): string[] => {
+    const value = tokens[at]
+    return [value === undefined ? '' : unquote(value).toLowerCase()]
+  }
+  return tokens.flatMap((token, i) => {
+    const name = settingName(token)
+    if (name === 'NAMES' || name === 'CHARSET') return named(i + 1)
+    if (name === 'CHARACTER') return named(i + 2)
+    return variables.includes(name) && assigns(tokens[i + 1]) ? named(i + 2) : []
   })
 }
 
-function isSafe(value: Token | undefined): boolean {
-  return value !== undefined && isSafeCharset(unquote(value))
+function assigns(token: Token | undefined): boolean {
+  return token?.key === '=' || token?.key === ':='
 }
 
 /** A literal without the modes that move the ends of strings. What is computed may hold any. */

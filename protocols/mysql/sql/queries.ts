@@ -63,8 +63,18 @@ export function readInsert(verb: 'INSERT' | 'REPLACE'): Rule {
     const { tokens, at } = statement
     const start = skip(tokens, at + 1, 'LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE', 'INTO')
     const [name, next] = readName(tokens, start)
-    return name === undefined ? UNKNOWN : withQueries(statement, next, { verb, tables: [name] })
+    if (name === undefined) return UNKNOWN
+    const reading = withQueries(statement, next, { verb, tables: [name] })
+    if (reading === UNKNOWN || !updatesDuplicates(tokens)) return reading
+    // Only the row that is in the way: a condition of a kind.
+    return { ...reading, parts: [...reading.parts, { verb: 'UPDATE', tables: [name], where: true }] }
   }
+}
+
+function updatesDuplicates(tokens: readonly Token[]): boolean {
+  return tokens.some(
+    ({ key }, i) => key === 'DUPLICATE' && tokens[i - 1]?.key === 'ON' && tokens[i + 1]?.key === 'KEY',
+  )
 }
 
 export const readUpdate: Rule = (statement) => {

@@ -1,5 +1,5 @@
 /** SET in all its forms, and what settings guards rest on. */
-import { find, one, type Rule, type Touch, UNKNOWN, withQueries } from './reading.ts'
+import { find, type Rule, type StatementPart, type Touch, UNKNOWN, withQueries } from './reading.ts'
 import { type Token, tokenize } from './tokens.ts'
 
 const READING: ReadonlySet<string> = new Set([
@@ -17,9 +17,7 @@ const WRITING: ReadonlySet<string> = new Set([
 
 export const readSet: Rule = (statement) => {
   const { tokens, at, inner } = statement
-  const [first = '', second = ''] = tokens.slice(at + 1, at + 3).map(({ key }) => key)
-  if (first === 'PASSWORD') return one('ALTER ROLE')
-  if (first === 'ROLE' || (first === 'DEFAULT' && second === 'ROLE')) return one('SET ROLE')
+  const [first = ''] = tokens.slice(at + 1, at + 2).map(({ key }) => key)
   const touches = touchesOf(tokens.slice(at))
   if (first === 'STATEMENT') {
     const end = find(tokens, at, 'FOR')
@@ -30,13 +28,27 @@ export const readSet: Rule = (statement) => {
     ({ key, text }) => /^(?:GLOBAL|PERSIST|PERSIST_ONLY)$/.test(key) || /^@@(?:global|persist)/i.test(text),
   )
   const { parts } = withQueries(statement, at + 1, { verb: global ? 'ALTER SYSTEM' : 'SET', tables: [] })
-  return { parts, touches }
+  return { parts: [...parts, ...accountsSet(tokens.slice(at))], touches }
+}
+
+/** Passwords and roles may stand anywhere in MariaDB's lists of assignments. */
+function accountsSet(tokens: readonly Token[]): StatementPart[] {
+  const parts: StatementPart[] = []
+  let depth = 0
+  for (const [i, { key }] of tokens.entries()) {
+    if (key === '(') depth++
+    if (key === ')') depth--
+    if (depth > 0 || (i > 0 && key !== ',')) continue
+    const [first, second] = [tokens[i + 1]?.key, tokens[i + 2]?.key]
+    if (first === 'PASSWORD') parts.push({ verb: 'ALTER ROLE', tables: [] })
+    if (first === 'ROLE' || (first === 'DEFAULT' && second === 'ROLE'))
+      parts.push({ verb: 'SET ROLE', tables: [] })
+  }
+  return parts
 }
 
 export function touchesOf(tokens: readonly Token[]): Touch[] {
-  const names = tokens.map(({ kind, key, text }) =>
-    kind === 'variable' ? variableName(text) : kind === 'name' ? text.slice(1, -1).toUpperCase() : key,
-  )
+  const names = tokens.map(settingName)
   const touches: Touch[] = []
   const writes = names.some((name, i) => WRITING.has(name) || (name === 'WRITE' && names[i - 1] === 'READ'))
   if (writes) touches.push('read-only')
@@ -47,8 +59,14 @@ export function touchesOf(tokens: readonly Token[]): Touch[] {
   return touches
 }
 
+/** What a word says where a setting is named: settings may be quoted like any name. */
+export function settingName({ kind, key, text }: Token): string {
+  if (kind === 'variable') return variableName(text)
+  return kind === 'name' ? text.slice(1, -1).toUpperCase() : key
+}
+
 /** `@@session.sql_mode` is SQL_MODE; `@sql_mode` is a person's own variable and nothing here. */
-export function variableName(text: string): string {
+function variableName(text: string): string {
   return text.startsWith('@@') ? (text.split('.').at(-1) ?? '').replace(/^@@/, '').trim().toUpperCase() : ''
 }
 

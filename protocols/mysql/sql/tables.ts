@@ -154,8 +154,13 @@ class Walker {
     context.due = false
     // A name with parentheses is a function that yields rows, such as JSON_TABLE.
     if (this.#key() === '(' && name.schema === undefined) return
-    if (key === 'DUAL' || (name.schema === undefined && this.#known.has(name.name.toLowerCase()))) return
+    if (key === 'DUAL' || this.#isDefined(name)) return
     context.tables.push(name)
+  }
+
+  /** By a WITH; but none can define a table that is written to. */
+  #isDefined({ schema, name }: TableName): boolean {
+    return schema === undefined && this.#context.tables === this.#read && this.#known.has(name.toLowerCase())
   }
 
   /** Behind FOR, ORDER and GROUP belong to an index hint. */
@@ -167,6 +172,8 @@ class Walker {
 
 /** A name, perhaps with its schema, and the position behind it; without one, the position moves on by one. */
 export function readName(tokens: readonly Token[], at: number): [TableName | undefined, number] {
+  // `.t`, with nothing before the dot, is `t` to both servers.
+  if (tokens[at]?.key === '.') return readName(tokens, at + 1)
   const first = nameAt(tokens, at)
   if (first === undefined) return [undefined, at + 1]
   if (tokens[at + 1]?.key !== '.') return [{ name: first }, at + 1]

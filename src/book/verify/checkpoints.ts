@@ -13,6 +13,8 @@ export interface OutsideCheckpoint {
   /** What a person calls it. */
   readonly name: string
   readonly note: Uint8Array
+  /** It lies beside the book: whoever exchanges one exchanges both, so it must agree and is no evidence. */
+  readonly beside?: boolean
 }
 
 /** Where the walk is: the records so far, their root where it can be known, and the time of the last. */
@@ -24,7 +26,7 @@ export interface Standpoint {
 
 interface Waiting {
   readonly name: string
-  readonly role: 'kept' | 'head' | 'outside'
+  readonly role: 'kept' | 'head' | 'outside' | 'beside'
   readonly checkpoint: Checkpoint
 }
 
@@ -38,7 +40,7 @@ export class Checkpoints {
   #head: Checkpoint | undefined
   #row: Waiting | undefined
   #rowSize = -1
-  readonly #valid = { kept: 0, head: 0, outside: 0 }
+  readonly #valid = { kept: 0, head: 0, outside: 0, beside: 0 }
   #newestOutside: number | undefined
   #lastGood: { readonly size: number; readonly ts: number | undefined } | undefined
 
@@ -52,7 +54,10 @@ export class Checkpoints {
     if (source.head === undefined) this.#findings.add('head', undefined, 'there is no head')
     const head = source.head === undefined ? undefined : this.#parse('the head', 'head', source.head)
     this.#head = head?.checkpoint
-    this.#loose = [head, ...outside.map(({ name, note }) => this.#parse(name, 'outside', note))]
+    const given = outside.map(({ name, note, beside }) =>
+      this.#parse(name, beside === true ? 'beside' : 'outside', note),
+    )
+    this.#loose = [head, ...given]
       .filter((waiting) => waiting !== undefined)
       .sort((a, b) => a.checkpoint.size - b.checkpoint.size)
     this.#rows = source.checkpoints()[Symbol.iterator]()

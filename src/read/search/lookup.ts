@@ -32,7 +32,9 @@ export class Lookup {
     this.#exact = db.prepare('SELECT id, value, count FROM name WHERE kind = ? AND value = ?')
     this.#place = db.prepare('SELECT id, ts FROM entry WHERE id >= ? ORDER BY id LIMIT 1')
     this.#total = db.prepare('SELECT sum(count) FROM name WHERE kind = ?').pluck()
-    this.#ends = db.prepare('SELECT min(id) AS first, max(id) AS last FROM entry')
+    this.#ends = db.prepare(
+      'SELECT (SELECT min(id) FROM entry) AS first, (SELECT max(id) FROM entry) AS last',
+    )
   }
 
   /** Rows in all. */

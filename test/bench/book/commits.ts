@@ -32,7 +32,7 @@ export function measureCommits(job: RawJob, group: number): Round {
   const ring = new JournalRing(disk, own, keeper.ready.lastBatch)
   const log = new GroupCommit(ring, {
     disk,
-    schedule: { soon: () => {}, after: () => () => {} },
+    schedule: { soon: () => {}, after: () => ({ [Symbol.dispose]: () => {} }) },
     onFailure: (error) => {
       throw error
     },

@@ -21,8 +21,8 @@ import type { ThreadOptions } from '../../../src/record/messages.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 import { Recorder } from '../../../src/record/recorder.ts'
 import { RecordedSession } from '../../../src/record/session.ts'
+import { systemSchedule } from '../../../src/system/clock.ts'
 import { microseconds } from '../../../src/system/microseconds.ts'
-import { systemSchedule } from '../../../src/system/schedule.ts'
 
 export const ORIGIN = 'bench.example/book'
 

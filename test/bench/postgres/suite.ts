@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { ensureDebianPackages } from '../../support/debian.ts'
 import type { SuiteOptions } from '../book/suite.ts'
 import { measureBulk } from './bulk.ts'
+import { measureConnections } from './connections.ts'
 import type { Place } from './rounds.ts'
 import { measureStatements } from './statements.ts'
 import { openBench, PACKAGES } from './systems.ts'
@@ -12,6 +13,7 @@ import { openBench, PACKAGES } from './systems.ts'
 const PARTS: ReadonlyMap<string, (place: Place) => Promise<void>> = new Map([
   ['statements', measureStatements],
   ['bulk', measureBulk],
+  ['connections', measureConnections],
 ])
 
 export const POSTGRES_SUITES: readonly (readonly [string, (options: SuiteOptions) => Promise<void>])[] = [

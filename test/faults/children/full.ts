@@ -9,8 +9,8 @@ import { Kek } from '../../../src/book/keys.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 import { Recorder } from '../../../src/record/recorder.ts'
 import type { RecordedSession } from '../../../src/record/session.ts'
+import { systemSchedule } from '../../../src/system/clock.ts'
 import { microseconds } from '../../../src/system/microseconds.ts'
-import { systemSchedule } from '../../../src/system/schedule.ts'
 import { KEK_BYTES, threadOptions } from '../../support/books.ts'
 
 const [, , directory = '', filler = '', bytes = ''] = process.argv

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { answerNative } from '../../../protocols/mysql/auth.ts'
 import { FLAG } from '../../../protocols/mysql/capabilities.ts'
+import type { Step } from '../../../protocols/relay.ts'
 import { type Done, hex, join, packet, text } from '../../support/mysql-play.ts'
 import {
   begin,
@@ -171,11 +172,45 @@ describe('a text is not dependable', () => {
     ["set sql_mode = concat('a')", {}, [true, false]],
     ['set names utf8mb4', {}, [true, true]],
     ["set sql_mode = 'STRICT_TRANS_TABLES', names latin1", {}, [true, true]],
+    ["prepare s from 'set names gbk'", {}, [true, false]],
+    ["execute immediate 'set nam\\es gbk'", {}, [true, false]],
+    ['set @@session.`character_set_client` = gbk', {}, [true, false]],
+    ["set `sql_mode` = 'NO_BACKSLASH_ESCAPES'", {}, [true, false]],
+    ['set @old = @@character_set_client, @mode = @@sql_mode', {}, [true, true]],
     ['select 1', { charset: 28 }, [false, false]],
     ['select 1', { status: 0x202 }, [false, true]],
     ['select 1', { status: 0x8002 }, [false, true]],
   ])('by %s %j', (before, flags, expected) => {
     expect(dependable(before, flags)).toEqual(expected)
+  })
+
+  test('prepared by the binary protocol', () => {
+    const { done } = play(relayOptions({ judge: true }), [
+      client(packet(0, 0x16, 'set names gbk')),
+      target(packet(1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)),
+      client(query('select 1')),
+    ])
+    expect(done.filter(({ step }) => step === 'judge').map((one) => one['dependable'])).toEqual([true, false])
+  })
+
+  test.each([
+    ['utf8mb4', 45, 'select 1', true],
+    ['latin1', 8, 'select 1', false],
+    ['utf8mb4, then another', 45, 'set names latin1', false],
+    ['utf8mb4, then another among others', 45, 'set @a = 1, names latin1', false],
+    ['utf8mb4, then perhaps another', 45, 'set names default', false],
+    ['latin1, then UTF-8', 8, 'set names utf8mb4 collate utf8mb4_bin', true],
+    ['latin1, then UTF-8 and back', 8, 'set names utf8mb4; set names latin1', false],
+  ])('beyond ASCII, where its bytes may be white space: %s', (_, charset, before, expected) => {
+    const { done } = play(relayOptions({ judge: true }, { charset }), [
+      client(query(before)),
+      target(ok(1)),
+      client(query('select 1 from à')),
+    ])
+    expect(done.filter(({ step }) => step === 'judge').map((one) => one['dependable'])).toEqual([
+      true,
+      expected,
+    ])
   })
 
   test('once the target tells of an unsafe character set, until the session begins anew', () => {
@@ -386,7 +421,6 @@ describe('the limit of rows', () => {
       { to: 'client', hex: hex(join(...many.slice(0, 5))) },
       { event: 'begin', op: 3, act: 'db.cancel', parent: 1, meta: { gateway: true } },
       { step: 'cancel' },
-      { event: 'end', op: 3, outcome: 'ok' },
       { event: 'end', op: 1, outcome: 'error', code: '1317', rows: 2, msg: 'more than 2 rows' },
       { step: 'hold' },
       { to: 'client', hex: expect.stringContaining(hex(LIMIT).slice(8)) },
@@ -394,7 +428,24 @@ describe('the limit of rows', () => {
       { step: 'hold' },
       { to: 'client' },
     ])
-    expect(done[10]?.hex?.slice(6, 8)).toBe('06')
+    expect(done[9]?.hex?.slice(6, 8)).toBe('06')
+  })
+
+  test('lets nothing follow until the cancel cannot hit it any more', () => {
+    const { machine, ledger } = begin(relayOptions({ rowsMax: 1 }))
+    const take = (steps: readonly Step[]): void => void ledger.take(steps)
+    take(machine.receive('client', query('select a')))
+    take(machine.receive('target', join(...rows(1, ['1', '2']))))
+    expect(machine.full).toBe(true)
+    take(machine.receive('client', query('select 2')))
+    expect(Buffer.from(ledger.bytes('target')).includes('select 2')).toBe(false)
+    take(machine.cancelled('ok'))
+    expect(machine.full).toBe(false)
+    expect(Buffer.from(ledger.bytes('target')).includes('select 2')).toBe(true)
+    expect(ledger.events().filter(({ op }) => op === 2)).toMatchObject([
+      { act: 'db.cancel' },
+      { outcome: 'ok' },
+    ])
   })
 
   test('counts the rows of all results, and only rows', () => {
@@ -442,6 +493,14 @@ describe('LOAD DATA LOCAL', () => {
     ])
   })
 
+  test('is refused where files are not allowed, and a target that asks all the same is left', () => {
+    const { done } = play(relayOptions(), [client(query(LOAD)), target(packet(1, 0xfb, 'a.csv'))])
+    expect(events(done, 'decision')).toMatchObject([{ act: 'db.query', sql: LOAD }])
+    expect(sent(done, 'target')).not.toContain(hex(text('infile')))
+    expect(done.at(-1)).toMatchObject({ step: 'close', why: 'target' })
+    expect(sent(done, 'client')).not.toContain(hex(text('a.csv')))
+  })
+
   test('records the file whole, where that is wanted', () => {
     const { done } = play(relayOptions({ localFiles: true, copyBodies: true }), [
       client(query(LOAD)),
@@ -455,15 +514,17 @@ describe('LOAD DATA LOCAL', () => {
   })
 
   test.each([
-    ['SELECT 1', 'a.csv', true],
-    [LOAD, '/etc/passwd', true],
-    [LOAD, 'a.csv', false],
-    ["load data infile 'a.csv' into table t", 'a.csv', true],
-    ["select 'load data local infile', 'a.csv'", 'a.csv', true],
+    ['SELECT 1', 'a.csv'],
+    [LOAD, '/etc/passwd'],
+    ["load data infile 'a.csv' into table t", 'a.csv'],
+    ["select 'load data local infile', 'a.csv'", 'a.csv'],
   ])(
     'a target that answers %s by asking for %s is left, and the client is not asked (T-MY-04)',
-    (sql, name, localFiles) => {
-      const { done } = play(relayOptions({ localFiles }), [client(query(sql)), target(packet(1, 0xfb, name))])
+    (sql, name) => {
+      const { done } = play(relayOptions({ localFiles: true }), [
+        client(query(sql)),
+        target(packet(1, 0xfb, name)),
+      ])
       expect(done.at(-1)).toMatchObject({
         step: 'close',
         why: 'target',

@@ -406,6 +406,63 @@ describe('names as the server sees them', () => {
   })
 })
 
+/** Read by another setting it prepares `a`, and read by ours `b`; the server tells no more than PREPARE. */
+const TWO_WAYS = "select '\\'' ; prepare a as select 1; --'; prepare b as select 1"
+const PLAIN = { plainStrings: true, asciiSafe: true, settled: true }
+
+describe('texts that parsers may read differently', () => {
+  test('tell no names', () => {
+    const unread = [
+      { of: 'statement', tag: '' },
+      { of: 'portal', tag: '' },
+    ]
+    expect(nameChanges(Buffer.from(TWO_WAYS), PLAIN)).toEqual(unread)
+    expect(nameChanges(Buffer.from('deallocate a'), { ...PLAIN, asciiSafe: false })).toEqual(unread)
+  })
+
+  test('leave every name without a meaning, once they have changed one', () => {
+    check({
+      pieces: [
+        ...prepared,
+        client(f.query(TWO_WAYS)),
+        target(b.complete('SELECT 1'), b.complete('PREPARE'), b.ready()),
+        run('s'),
+        ran,
+      ],
+      events: [
+        ...begun,
+        `2 begin db.query sql(${TWO_WAYS}) none`,
+        '2 end ok rows=1 res([{"outcome":"ok","tag":"SELECT 1","rows":1},{"outcome":"ok","tag":"PREPARE"}])',
+        `3 begin db.execute ${unknown('s')}`,
+        '3 end ok rows=1',
+      ],
+    })
+  })
+})
+
+test('answers that a message waits for are asked for, where the client has not done so', () => {
+  const first = bytes(f.parse('', 'deallocate s'), f.bind('', ''), f.execute())
+  const second = bytes(f.bind('', 's'), f.execute(), f.sync)
+  check({
+    pieces: [
+      ...prepared,
+      client(first, second),
+      target(b.parseComplete, b.bindComplete, b.complete('DEALLOCATE')),
+      target(b.error('26000', 'gone'), b.ready()),
+    ],
+    toTarget: bytes(f.parse('s', 'delete'), f.sync, first, f.flush, second),
+    events: [
+      ...begun,
+      '2 begin db.prepare sql(deallocate s) none',
+      '3 begin db.execute sql(deallocate s) none',
+      '2 end ok',
+      '3 end ok',
+      `4 begin db.execute ${unknown('s')}`,
+      '4 end error 26000 msg(gone)',
+    ],
+  })
+})
+
 describe('the lexer finds where statements begin', () => {
   test.each([
     ['select 1; ; prepare x as y', [['select'], ['prepare', 'x', 'as', 'y']]],
@@ -439,16 +496,19 @@ describe('the lexer finds where statements begin', () => {
   test('and changes of names among them', () => {
     const text =
       'prepare transaction \'x\'; PREPARE A(int) as b; execute a; deallocate "A"; discard plans; discard all'
-    expect(nameChanges(Buffer.from(text))).toEqual([
+    expect(nameChanges(Buffer.from(text), PLAIN)).toEqual([
       { of: 'statement', tag: 'PREPARE', name: 'a' },
       { of: 'statement', tag: 'DEALLOCATE', name: 'A' },
       { of: 'statement', tag: 'DISCARD ALL' },
     ])
-    expect(nameChanges(Buffer.from('deallocate prepare; close c; close all'))).toEqual([
+    expect(nameChanges(Buffer.from('deallocate prepare; close c; close all'), PLAIN)).toEqual([
       { of: 'statement', tag: 'DEALLOCATE', name: 'prepare' },
       { of: 'portal', tag: 'CLOSE CURSOR' },
       { of: 'portal', tag: 'CLOSE CURSOR ALL' },
     ])
-    expect(nameChanges(bytes())).toEqual([])
+    expect(nameChanges(Buffer.from('declare "C" cursor for select 1'), PLAIN)).toEqual([
+      { of: 'portal', tag: 'DECLARE CURSOR', name: 'C' },
+    ])
+    expect(nameChanges(bytes(), PLAIN)).toEqual([])
   })
 })

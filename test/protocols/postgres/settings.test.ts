@@ -29,12 +29,16 @@ describe('of what a client asks for at startup', () => {
     expect(
       settings({
         session_preload_libraries: 'x',
-        options: '-c local_preload_libraries=y -d 5 --log-statement=none',
+        options: '-c local_preload_libraries=y -d 5 --log-statement=none -c role=admin',
+        Session_Authorization: 'admin',
       }),
     ).toEqual({
       passed: {},
       stripped: [],
-      refused: ['local_preload_libraries', '-d', '5', 'log_statement', 'session_preload_libraries'],
+      refused: [
+        ...['local_preload_libraries', '-d', '5', 'log_statement', 'role'],
+        ...['session_preload_libraries', 'Session_Authorization'],
+      ],
     })
   })
 

@@ -158,6 +158,8 @@ describe('what a text does', () => {
 
 test('what may take away the guard against writing is told', () => {
   const lifts = [
+    'RESET transaction_read_only',
+    'SET LOCAL transaction_read_only TO DEFAULT',
     'BEGIN READ WRITE',
     'START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE',
     'SET TRANSACTION READ WRITE',

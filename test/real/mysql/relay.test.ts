@@ -166,7 +166,7 @@ describe("MariaDB's client", () => {
         "load data local infile '/etc/passwd' into table a",
         '--local-infile=1',
       )
-      expect(err).toMatch(/ERROR (?:1148|4166)/)
+      expect(err).toContain('ERROR 1235 (42000) at line 1: LOAD DATA LOCAL is not allowed here')
       const { log, book } = await witness(gateway)
       expect(book).toEqual(log)
     }))

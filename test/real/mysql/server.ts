@@ -84,7 +84,11 @@ export async function startServer(): Promise<Server> {
         '--server-audit-logging=ON',
         '--server-audit-events=CONNECT,QUERY',
       ],
-      ...[`--server-audit-file-path=${at('audit.log')}`, '--server-audit-query-log-limit=1000000'],
+      ...[
+        `--server-audit-file-path=${at('audit.log')}`,
+        '--server-audit-query-log-limit=1000000',
+        '--server-audit-file-rotations=0',
+      ],
       // Numbers of prepared statements go on in a thread that is used again.
       '--thread-cache-size=0',
     ],
@@ -153,7 +157,7 @@ class Log<Line> {
 
 /** `<time> <thread> <command>\t<text>`; the time is left out where it repeats, and a text may have many lines. */
 function readGeneral(log: string): Map<number, string[]> {
-  const entry = /^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t+ *(\d+) ([A-Z][A-Za-z ]*?)\t(.*)$/
+  const entry = /^(?:\d{6} [ \d]\d:\d\d:\d\d)?\t+ *(\d+) ([A-Z][A-Za-z ]*?)\t(.*)$/s
   const byThread = new Map<number, string[]>()
   let last: string[] = []
   for (const line of log.split('\n')) {
@@ -172,7 +176,7 @@ function readGeneral(log: string): Map<number, string[]> {
 
 /** `<time>,<server>,<user>,<host>,<thread>,<query>,QUERY,<database>,'<text>',<error>`, and when a thread ends. */
 function readAudit(log: string): Map<number, (Audited | 'ended')[]> {
-  const entry = /^[^,]*,[^,]*,[^,]*,[^,]*,(\d+),\d+,(?:QUERY,[^,]*,'(.*)',(\d+)|(DISCONNECT),.*)$/
+  const entry = /^[^,]*,[^,]*,[^,]*,[^,]*,(\d+),\d+,(?:QUERY,[^,]*,'(.*)',(\d+)|(DISCONNECT),.*)$/s
   const byThread = new Map<number, (Audited | 'ended')[]>()
   for (const line of log.split('\n')) {
     const [, thread, text = '', code, ended] = entry.exec(line) ?? []

@@ -5,16 +5,17 @@ import type { Server } from './server.ts'
 export function shopBehindGateway({
   port,
 }: Pick<Server, 'port'>): Required<Pick<GatewayOptions, 'targets' | 'files' | 'changes'>> {
-  const target = (name: string, labels: string): string => `${name}:
+  const target = (name: string, labels: string, files = false): string => `${name}:
   type: mysql
   address: "127.0.0.1:${port}"
   database: shop
   tls: { mode: disable }
   credentials: { user: app, password: "file:app.password" }
   read_only_credentials: { user: reader, password: "file:reader.password" }
+  local_infile: ${files}
   labels: { ${labels} }`
   return {
-    targets: [target('shop', 'guarded: "yes"'), target('free', '')].join('\n'),
+    targets: [target('shop', 'guarded: "yes"'), target('free', '', true)].join('\n'),
     files: { 'app.password': 'app secret\n', 'reader.password': 'reader secret\n' },
     changes: [
       [

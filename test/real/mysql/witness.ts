@@ -10,7 +10,12 @@ export function compareWithLogs(
   general: readonly string[],
   audited: readonly Audited[],
 ): string[] {
-  return [...compareStatements(operations, general), ...compareOutcomes(operations, audited)]
+  return [...compareStatements(operations, general, executedAs), ...compareOutcomes(operations, audited)]
+}
+
+/** The texts alone, for clients whose parameters are of types that the log writes in its own way. */
+export function compareTexts({ operations }: Session, general: readonly string[]): string[] {
+  return compareStatements(operations, general, beginsAs)
 }
 
 /** What the general log has of an operation, and whether it must. */
@@ -20,11 +25,17 @@ interface Expected {
   readonly must: boolean
 }
 
-function compareStatements(operations: readonly Operation[], general: readonly string[]): string[] {
+type Executed = (operation: Operation) => (line: string) => boolean
+
+function compareStatements(
+  operations: readonly Operation[],
+  general: readonly string[],
+  executed: Executed,
+): string[] {
   const findings: string[] = []
   const log = general.filter((line) => /^(?:Query|Prepare|Execute|Init DB|Field List|Statistics):/.test(line))
   let at = 0
-  for (const { operation, matches, must } of operations.flatMap(expectedOf)) {
+  for (const { operation, matches, must } of operations.flatMap((one) => expectedOf(one, executed))) {
     const line = log[at]
     if (line !== undefined && matches(line)) at++
     else if (must)
@@ -33,7 +44,7 @@ function compareStatements(operations: readonly Operation[], general: readonly s
   return [...findings, ...log.slice(at).map((line) => `the book lacks, or has out of order: ${line}`)]
 }
 
-function expectedOf(operation: Operation): Expected[] {
+function expectedOf(operation: Operation, executed: Executed): Expected[] {
   const { act, text = '', command = '', out, meta } = operation
   if (out === 'denied') return []
   const expect = (line: string, must: boolean): Expected[] => [
@@ -41,14 +52,14 @@ function expectedOf(operation: Operation): Expected[] {
   ]
   switch (act) {
     case 'db.query':
-      return expect(`Query: ${trimmed(text)}`, out !== 'aborted')
+      return expect(`Query: ${rewritten(trimmed(text), meta['kill'])}`, out !== 'aborted')
     case 'db.prepare':
       // One that fails is in the audit only.
       return expect(`Prepare: ${trimmed(text)}`, out === 'ok')
     case 'db.execute':
       if (meta['fetch'] !== undefined) return []
       // Written when it has gone well.
-      return [{ operation, must: out === 'ok', matches: executedAs(operation) }]
+      return [{ operation, must: out === 'ok', matches: executed(operation) }]
     default: {
       const [name, about = ''] = command.split(/ (.*)/)
       if (name === 'COM_INIT_DB') return expect(`Init DB: ${about}`, out === 'ok')
@@ -64,15 +75,18 @@ function trimmed(text: string): string {
   return text.replace(/^\s+|[\s;]+$/g, '')
 }
 
+/** A KILL reaches the server with the server's own number. */
+function rewritten(text: string, kill: unknown): string {
+  const killed = kill as { readonly given: number; readonly target: number } | undefined
+  return killed === undefined ? text : text.replace(String(killed.given), String(killed.target))
+}
+
 /** The log has an execution's text with the parameters in it. */
 function executedAs({ text, args }: Operation): (line: string) => boolean {
   if (text === undefined) return () => false
   const values = Array.isArray(args) ? (args as unknown[]) : []
   const unknown = values.some((value) => typeof value === 'object' && value !== null && 'undecoded' in value)
-  if (unknown) {
-    const [start = ''] = text.split('?')
-    return (line) => line.startsWith(`Execute: ${start}`)
-  }
+  if (unknown) return beginsAs({ text })
   const written = (style: (text: string) => string): string => {
     const left = [...values]
     return `Execute: ${trimmed(text.replaceAll('?', () => describeValue(left.shift(), style)))}`
@@ -83,6 +97,11 @@ function executedAs({ text, args }: Operation): (line: string) => boolean {
     written((value) => `X'${Buffer.from(value).toString('hex').toUpperCase()}'`),
   ]
   return (line) => lines.includes(line)
+}
+
+function beginsAs({ text }: Pick<Operation, 'text'>): (line: string) => boolean {
+  const [start] = text?.split('?') ?? []
+  return (line) => start !== undefined && line.startsWith(`Execute: ${start.trimStart()}`)
 }
 
 function describeValue(value: unknown, style: (text: string) => string): string {

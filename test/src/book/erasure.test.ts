@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
@@ -96,6 +96,13 @@ async function carryOut({ local }: Filled): Promise<void> {
   local.ask({ type: 'scrubbed', through })
 }
 
+/** A journal whose loss was accepted, which begins and ends in the middle of things. */
+function setAsideDamaged(directory: string, torn: Buffer): void {
+  const journal = readFileSync(join(directory, 'journal', '1'))
+  journal.fill(0xee, journal.indexOf(torn), journal.indexOf(torn) + 100)
+  writeFileSync(join(directory, 'journal', '1.lost-1763600000000000'), journal)
+}
+
 const unfinished = (directory: string): unknown => {
   const db = new Sqlite(join(directory, 'book.db'), { readonly: true })
   try {
@@ -137,6 +144,7 @@ describe('what is erased', () => {
     const { directory, sids } = filled
     const [sid = '', other = ''] = sids
     const before = secretsOf(directory, sid)
+    setAsideDamaged(directory, before.payloads.get(2) ?? Buffer.alloc(0))
     order(filled, {
       refs: [
         [sid, 0],

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { signCheckpoint } from '../../../src/book/checkpoint.ts'
 import { BookSource } from '../../../src/book/source.ts'
 import { exportTiles } from '../../../src/book/tiles.ts'
 import { FilesFolder } from '../../../src/cli/files-folder.ts'
@@ -97,6 +98,23 @@ describe('verify', () => {
     expect(exit).toBe(0)
     expect(out).toContain('this proves nothing against a whole book exchanged')
     expect((await run({ data, key: join(data, 'book.vkey') })).out).not.toContain('this proves nothing')
+  })
+
+  test('holds a gateway’s book against the head beside it, which is no evidence from outside', async () => {
+    const [older = [0, new Uint8Array()]] = [...sample.heads]
+    writeFileSync(join(data, 'head.note'), older[1])
+    const sound = await run({ data, key: vkey, requireEvidence: true })
+    expect(sound.exit).toBe(5)
+    expect(sound.out).toContain('outside      0 checkpoints')
+
+    const [signer] = sample.signers.slice(-1)
+    if (signer === undefined) throw new Error('the sample has keys')
+    const cut = { origin: ORIGIN, size: sample.size + 5, root: Buffer.alloc(32, 7) }
+    writeFileSync(join(data, 'head.note'), signCheckpoint([signer], cut))
+    const { exit, out } = await run({ data, key: vkey })
+    expect(exit).toBe(4)
+    expect(out).toContain(`the head in ${join(data, 'head.note')} is signed for ${sample.size + 5} records`)
+    expect((await run({ book, key: vkey })).exit, 'a copy is taken as it is').toBe(0)
   })
 
   test('checks a live book without holding it, and a copy by SQLite as well', async () => {

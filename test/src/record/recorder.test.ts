@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { GATEWAY_SESSION_MS, type Recorder, RecorderClosedError } from '../../../src/record/recorder.ts'
 import type { RecordedSession } from '../../../src/record/session.ts'
 import { ANSWER_MS_MAX, RecorderThread } from '../../../src/record/thread-client.ts'
-import { systemSchedule } from '../../../src/system/schedule.ts'
+import { systemSchedule } from '../../../src/system/clock.ts'
 import { threadOptions } from '../../support/books.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { BALLAST_BYTES, newBook, startRecorder, text } from '../../support/recorder.ts'
@@ -35,7 +35,7 @@ function halfByHand(): {
     hand,
     schedule: {
       soon: systemSchedule.soon,
-      after: (ms, run) => (ms === ANSWER_MS_MAX ? () => {} : hand.after(ms, run)),
+      after: (ms, run) => (ms === ANSWER_MS_MAX ? new DisposableStack() : hand.after(ms, run)),
     },
   }
 }
@@ -262,6 +262,8 @@ describe('when the store has failed', () => {
     const directory = newBook()
     const { recorder } = await startRecorder(directory)
     const session = await recorder.open(person)
+    // Nothing is on its way to the store: only what comes now can find it broken.
+    await recorder.committed(statement(session))
     breakStore(directory)
     statement(session)
     await failed(recorder)
@@ -279,6 +281,7 @@ describe('when the store has failed', () => {
     ])
     expect(leaves.filter(({ sid }) => sid === session.sid).map(({ kind }) => kind)).toEqual([
       'session.open',
+      'op',
       'op',
       'session.close',
     ])

@@ -1,8 +1,8 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import {
   decodeKey,
   readSecret,
@@ -12,6 +12,7 @@ import {
 } from '../../../src/system/secret.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gatebook-secret-'))
+afterAll(() => rmSync(folder, { recursive: true }))
 const inFile = (name: string, content: string | Uint8Array): SecretRef => {
   const path = join(folder, name)
   writeFileSync(path, content)
