@@ -97,6 +97,7 @@ export class App {
       directory: loaded.config.gateway.data_dir,
       kek,
       labels: () => labelsOf(gate.inForce.loaded.config),
+      nameOf: (sub) => accounts.userOf(sub),
       note: async (event) => {
         try {
           await recorder.committed(gate.note(event).mark)

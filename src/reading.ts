@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { AuditReadEvent } from './access/events.ts'
+import type { Row } from './read/answers.ts'
 import { Library } from './read/library.ts'
 import { type AnswerTo, type Asker, NoAnswer, type NoAnswerCode, type Question } from './read/questions.ts'
 import type { Labels } from './read/reader.ts'
@@ -49,6 +50,8 @@ export interface ReadingOptions {
   /** The key encryption key; the threads have copies. */
   readonly kek: Uint8Array
   readonly labels: () => Labels
+  /** Whose pseudonym it is, for acts that name nobody else: searches, tokens, erasures. */
+  readonly nameOf?: (sub: string) => string | undefined
   /** Resolves when the record is committed to the book. Absent where nobody keeps the book: then it is no record. */
   readonly note?: (event: AuditReadEvent) => Promise<void>
   readonly onFault: (error: unknown) => void
@@ -159,7 +162,7 @@ export class Reading implements AsyncDisposable {
   async #ask<Q extends Question>(question: Q, asker: Asker): Promise<AnswerTo<Q>> {
     const { note } = this.#options
     try {
-      const answer = await this.#answerTo(question, asker)
+      const answer = this.#named(await this.#answerTo(question, asker))
       const event = eventOf(question, asker, answer)
       if (event !== undefined) await note?.(event)
       return answer
@@ -171,6 +174,23 @@ export class Reading implements AsyncDisposable {
       const event = refused ? eventOf(question, asker, undefined, error.message) : undefined
       if (event !== undefined) await note?.(event)
       throw error
+    }
+  }
+
+  /** A session's own person stands in its payloads, and is gone with them: that name is not put back here. */
+  #named<A>(answer: A): A {
+    const { nameOf } = this.#options
+    if (nameOf === undefined || typeof answer !== 'object' || answer === null) return answer
+    const name = (row: Row): Row => {
+      if (row.sub === undefined || row.actor !== row.sub || !ACTS.has(row.kind)) return row
+      return { ...row, actor: nameOf(row.sub) ?? row.sub }
+    }
+    const { rows, attention, row } = answer as { rows?: unknown; attention?: readonly Row[]; row?: Row }
+    return {
+      ...answer,
+      ...(Array.isArray(rows) ? { rows: rows.map(name) } : {}),
+      ...(attention === undefined ? {} : { attention: attention.map(name) }),
+      ...(row === undefined ? {} : { row: name(row) }),
     }
   }
 
@@ -232,6 +252,9 @@ export class Reading implements AsyncDisposable {
     for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(error)
   }
 }
+
+/** Kinds of records that say by their pseudonym alone who did it. */
+const ACTS: ReadonlySet<string> = new Set(['audit.read', 'admin', 'erase', 'retain'])
 
 /**
  * What of a question is recorded: the first page of everything long, and each page of a search. Completing words and

@@ -117,9 +117,9 @@ export function cellsOf(row: Row): string[] {
     target,
     statementOf(row),
     outcome === ''
-      ? row.op === undefined
-        ? ''
-        : 'open'
+      ? row.kind === 'op.begin'
+        ? 'open'
+        : ''
       : code === undefined || outcome === 'ok'
         ? outcome
         : `${outcome} ${code}`,

@@ -49,7 +49,7 @@ async function listPast(options: SessionsOptions & { readonly query: string }, i
     if (output === 'json') for (const row of found) io.stdout.write(`${jsonLine(row)}\n`)
     else writeTable(io, SESSION_COLUMNS, found.map(sessionCells))
     io.stderr.write(
-      `${found.length} sessions${cursor === undefined ? '' : ', and there are more (--limit)'}\n`,
+      `${found.length} ${found.length === 1 ? 'session' : 'sessions'}${cursor === undefined ? '' : ', and there are more (--limit)'}\n`,
     )
     return 0
   })
