@@ -1,16 +1,7 @@
 /** Moving a plain socket to TLS, in either role, and what the handshake showed. */
 import type { Socket } from 'node:net'
-import {
-  connect,
-  createSecureContext,
-  createServer,
-  type SecureContext,
-  type SecureContextOptions,
-  TLSSocket,
-} from 'node:tls'
+import { connect, createServer, type SecureContext, type SecureContextOptions, TLSSocket } from 'node:tls'
 import type { TlsFacts } from '../../protocols/conversation.ts'
-import type { LoadedConfig } from '../config/load.ts'
-import { OperatorError } from '../system/operator-error.ts'
 import { HangUpError, type Upgrade } from './converse.ts'
 
 /** What this gateway shows to clients; replaced as a whole when certificates are renewed. */
@@ -107,27 +98,5 @@ function factsOf(socket: TLSSocket): TlsFacts {
     protocol: typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : undefined,
     ownCertificate: own !== null && 'raw' in own ? own.raw : undefined,
     peerCertificate: socket.authorized && 'raw' in peer ? peer.raw : undefined,
-  }
-}
-
-/** OpenSSL's words for what is wrong with a file do not name it. */
-export function serverContext(
-  { config, places }: LoadedConfig,
-  options: SecureContextOptions,
-): SecureContext {
-  try {
-    return createSecureContext(options)
-  } catch (cause) {
-    const { cert, key, client_ca: ca } = config.gateway.tls
-    const files = [cert, key, ...(ca === undefined ? [] : [ca])].join(', ')
-    const line = places.lineOf(['gateway', 'tls'])
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new OperatorError(
-      'config',
-      `${line}  no certificate in PEM with its private key: ${files} (${why})`,
-      {
-        cause,
-      },
-    )
   }
 }
