@@ -189,7 +189,7 @@ function addEvidence(root: Command, io: Io, run: Run): void {
     .argument('<record>', 'its index, index-hash as it is shown, or session.number as it was told')
     .requiredOption('-o, --output <file>', 'where to')
     .option('--data <dir>', "a gateway's data directory")
-    .option('--config <file>', 'its configuration, where no gateway runs and for --reveal')
+    .option('--config <file>', 'its configuration, where no gateway runs, and for --reveal: it says where the keys are')
     .option('--token-file <file>', 'a personal token, where the gateway demands one')
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
