@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
@@ -22,8 +22,18 @@ import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
+import type { Library } from './read/library.ts'
+import { NoAnswer, type Question } from './read/questions.ts'
+import { labelsOf, localRights } from './read/rights.ts'
+import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
+import {
+  type RecordingEvents,
+  readKekBytes,
+  requireJournal,
+  requireNoRedaction,
+  startRecorder,
+} from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -61,6 +71,7 @@ export class App {
   readonly #accounts: Accounts
   readonly #gate: Gate
   readonly #doors: Doors
+  readonly #reading: Reading
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -76,13 +87,22 @@ export class App {
       accounts,
       gate,
       room,
-    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom },
+      kek,
+    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom; kek: Uint8Array },
   ) {
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
     this.#doors = new Doors({ gate, room, log: options.log, release: options.release })
+    this.#reading = Reading.start({
+      directory: options.loaded.config.gateway.data_dir,
+      kek,
+      labels: () => labelsOf(gate.inForce.loaded.config),
+      nameOf: (sub) => accounts.userOf(sub),
+      note: async (event) => void (await recorder.committed(gate.note(event).mark)),
+      onFault: (error) => options.log.unexpected(error),
+    })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -133,9 +153,11 @@ export class App {
       recorder,
       accounts,
       gate,
+      kek: await readKekBytes(options),
       ...(taking === undefined ? {} : { room: taking.room }),
     })
     const built = app
+    undo.defer(() => built.#reading.stop())
     undo.defer(() => built.#closeDoors())
     const effective = canonicalText(effectiveConfig(config))
     gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
@@ -149,6 +171,11 @@ export class App {
 
   get listening(): readonly ListeningAt[] {
     return this.#doors.at
+  }
+
+  /** What the book says, for whoever shows it; each question is a record before it is answered. */
+  get library(): Library {
+    return this.#reading.library
   }
 
   get vkey(): string {
@@ -166,6 +193,7 @@ export class App {
       )
     }
     requireJournal(loaded)
+    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
@@ -202,6 +230,7 @@ export class App {
     })
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
+    await this.#reading.stop()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
   }
@@ -268,10 +297,24 @@ export class App {
         gate: this.#gate,
         reload: () => this.#reloadFile(),
         handOver: () => this.#handOver(),
+        read: (question, sub, why) => this.#read(question, sub, why),
       }),
       identify: async (secret) => this.#identify(secret),
       onFault: (error) => this.#options.log.unexpected(error),
     })
+  }
+
+  /** Whoever reaches the control socket is an administrator, whatever name the book has for them. */
+  async #read(question: unknown, sub: string, reason: string | undefined): Promise<unknown> {
+    const rights = localRights(this.#gate.inForce.loaded.config)
+    const asker = { sub, rights, ...(reason === undefined ? {} : { reason }) }
+    try {
+      return { answer: await this.library.ask(question as Question, asker) }
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error
+      const { code, message, column } = error
+      return { refused: { code, message, column } }
+    }
   }
 
   #handOver(): HandOver {
@@ -323,16 +366,31 @@ export class App {
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
   const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const context = createSecureContext({
-    cert: await readFile(cert),
-    key: await readFile(key),
-    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
-    minVersion: 'TLSv1.2',
-  })
+  const shown = { cert: await readFile(cert), key: await readFile(key), minVersion: 'TLSv1.2' } as const
+  const asking = clientCa === undefined ? {} : { asking: { ...shown, ca: await readFile(clientCa) } }
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
-    tls: { context, clientCertificates: clientCa !== undefined },
+    tls: { context: secureContext(loaded, asking.asking ?? shown), ...asking },
+  }
+}
+
+/** OpenSSL's words for what is wrong with a file do not name it. */
+function secureContext({ config, places }: LoadedConfig, options: SecureContextOptions): SecureContext {
+  try {
+    return createSecureContext(options)
+  } catch (cause) {
+    const { cert, key, client_ca: ca } = config.gateway.tls
+    const files = [cert, key, ...(ca === undefined ? [] : [ca])].join(', ')
+    const line = places.lineOf(['gateway', 'tls'])
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new OperatorError(
+      'config',
+      `${line}  no certificate in PEM with its private key: ${files} (${why})`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -16,10 +16,10 @@ import { init } from './init.ts'
 import type { Io } from './io.ts'
 import { pin } from './pin.ts'
 import { proof } from './proof.ts'
+import { addReading } from './reading-commands.ts'
 import { RELEASE } from './release.ts'
 import { revealKey } from './reveal.ts'
 import { serve } from './serve.ts'
-import { killSession, listSessions } from './sessions.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
 import { verify } from './verify.ts'
 
@@ -85,7 +85,7 @@ export function program(io: Io, run: Run): Command {
   addConfiguration(root, io, run)
   addTokens(root, io, run)
   addAccess(root, io, run)
-  addSessions(root, io, run)
+  addReading(root, io, run)
   addEvidence(root, io, run)
   addBook(root, io, run)
   return root
@@ -155,17 +155,6 @@ function local(command: Command): Command {
     .addOption(new Option('-o, --output <form>').choices(['text', 'json']).default('text'))
 }
 
-function addSessions(root: Command, io: Io, run: Run): void {
-  const sessions = root.command('sessions').description('what is open now')
-  gateway(sessions.command('ls').description('list the open sessions'))
-    .addOption(new Option('-o, --output <form>').choices(['table', 'json']).default('table'))
-    .action((options) => run(listSessions(options, io)))
-  gateway(sessions.command('kill').description('end a session; its user is told'))
-    .argument('<session>')
-    .option('--reason <text>', 'told to the user and recorded')
-    .action((session: string, options) => run(killSession({ ...options, session }, io)))
-}
-
 function addEvidence(root: Command, io: Io, run: Run): void {
   root
     .command('verify')
@@ -197,9 +186,11 @@ function addEvidence(root: Command, io: Io, run: Run): void {
   root
     .command('proof')
     .description('write the evidence of one record, to be verified offline')
-    .argument('<record>', 'its index, or index-hash as it is shown')
+    .argument('<record>', 'its index, index-hash as it is shown, or session.number as it was told')
     .requiredOption('-o, --output <file>', 'where to')
     .option('--data <dir>', "a gateway's data directory")
+    .option('--config <file>', 'its configuration, where no gateway runs')
+    .option('--token-file <file>', 'a personal token, where the gateway demands one')
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)

@@ -13,14 +13,15 @@ import { type Source, SourceError } from '../book/verify/source.ts'
 import { verifyProof } from '../book/verify-proof.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import { FilesFolder } from './files-folder.ts'
+import { dataOf } from './gateway.ts'
 import type { Io } from './io.ts'
 import { visible } from './io.ts'
+import { type ReadOptions, reading } from './library.ts'
 import { readKey } from './verify.ts'
 
-export interface ProofOptions {
-  /** An index, or an index with the first digits of the record's hash: `184302-9f2c1b77`. */
+export interface ProofOptions extends ReadOptions {
+  /** An index, or with the first digits of the record's hash: `184302-9f2c1b77`; or an id that was told. */
   readonly record: string
-  readonly data?: string
   /** A copied book, or the folder of an export. */
   readonly book?: string
   readonly output: string
@@ -32,6 +33,7 @@ export interface ProofOptions {
 }
 
 export async function proof(options: ProofOptions, io: Io): Promise<number> {
+  if (TOLD.test(options.record)) return proofByTold(options, io)
   if ((options.data === undefined) === (options.book === undefined)) {
     throw new OperatorError('usage', 'name exactly one of --data and --book')
   }
@@ -45,13 +47,37 @@ export async function proof(options: ProofOptions, io: Io): Promise<number> {
   if (digits !== undefined && !hash.startsWith(digits)) {
     throw new OperatorError('usage', `record ${index} has the hash ${hash.slice(0, 8)}, not ${digits}`)
   }
+  const beside = existsSync(path) && statSync(path).isDirectory() ? path : dirname(path)
+  return write(made, Number(index), beside, options, io)
+}
+
+/** An id that somebody was shown, such as `k3v5o2n7q4w6x2za.3`: only the index of the book knows its place. */
+const TOLD = /^[a-z2-7]{16}\.\d{1,12}$/
+
+function proofByTold(options: ProofOptions, io: Io): Promise<number> {
+  if (options.book !== undefined) {
+    throw new OperatorError(
+      'usage',
+      `${options.record}: which record that is, only a gateway's book knows (--data)`,
+    )
+  }
+  return reading(options, io, options.record, async ({ library, asker }) => {
+    const made = await library.proof(asker, options.record, options.payloads)
+    return write(JSON.parse(made.proof) as RecordProof, made.seq, await dataOf(options), options, io)
+  })
+}
+
+/** Only what the public key confirms is written. */
+async function write(
+  made: RecordProof,
+  index: number,
+  beside: string,
+  options: ProofOptions,
+  io: Io,
+): Promise<number> {
   const dataKey = options.reveal === undefined ? undefined : await revealed(made, options.reveal)
   const text = `${JSON.stringify({ ...made, key: dataKey }, null, 1)}\n`
-  const { key } = readKey(
-    options.key,
-    existsSync(path) && statSync(path).isDirectory() ? path : dirname(path),
-  )
-  const { findings } = verifyProof(text, key)
+  const { findings } = verifyProof(text, readKey(options.key, beside).key)
   if (findings.length > 0) {
     for (const finding of findings)
       io.stderr.write(`the book does not prove it: ${visible(finding.text)} (${finding.code})\n`)

@@ -8,6 +8,8 @@ import { OperatorError } from '../system/operator-error.ts'
 import type { Command } from './server.ts'
 
 export interface CommandParts {
+  /** Answers a question of a reader, recorded before it is answered. */
+  readonly read: (question: unknown, sub: string, reason: string | undefined) => Promise<unknown>
   readonly gate: Gate
   readonly reload: () => Promise<readonly string[]>
   /** Another process takes this gateway's place; says how long this one takes to end. */
@@ -40,7 +42,12 @@ const scope = z.union([
   z.strictObject({ below: z.int().min(1) }),
 ])
 
-export function controlCommands({ gate, reload, handOver }: CommandParts): ReadonlyMap<string, Command> {
+export function controlCommands({
+  gate,
+  reload,
+  handOver,
+  read,
+}: CommandParts): ReadonlyMap<string, Command> {
   const { recorder, live } = gate.parts
   return new Map<string, Command>([
     ['sessions.list', takes(z.strictObject({}), () => live.list().map(sessionRow))],
@@ -67,6 +74,12 @@ export function controlCommands({ gate, reload, handOver }: CommandParts): Reado
         gate.note({ type: 'admin', act: 'gateway.hand-over', sub, outcome: 'ok' })
         return ending
       }),
+    ],
+    [
+      'read',
+      takes(z.strictObject({ question: z.looseObject({ type: z.string() }), reason }), (given, sub) =>
+        read(given.question, sub, given.reason),
+      ),
     ],
     ['book.status', takes(z.strictObject({}), () => recorder.status())],
     [

@@ -4,11 +4,13 @@ import { runBook, type SuiteOptions } from './book/suite.ts'
 import { asLine, type Figure } from './figures.ts'
 import { runMysql } from './mysql/suite.ts'
 import { POSTGRES_SUITES } from './postgres/suite.ts'
+import { runSearch } from './search/suite.ts'
 import { runSsh } from './ssh/suite.ts'
 
 const SUITES: ReadonlyMap<string, (options: SuiteOptions) => Promise<void>> = new Map([
   ['book', runBook],
   ...POSTGRES_SUITES,
+  ['search', runSearch],
   ['ssh', runSsh],
   ['mysql', runMysql],
 ])
