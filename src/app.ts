@@ -22,8 +22,12 @@ import { Gate, type InForce } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
+import type { Library } from './read/library.ts'
+import { NoAnswer, type Question } from './read/questions.ts'
+import { labelsOf, localRights } from './read/rights.ts'
+import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
+import { type RecordingEvents, readKekBytes, requireJournal, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -61,6 +65,7 @@ export class App {
   readonly #accounts: Accounts
   readonly #gate: Gate
   readonly #doors: Doors
+  readonly #reading: Reading
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -76,13 +81,22 @@ export class App {
       accounts,
       gate,
       room,
-    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom },
+      kek,
+    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom; kek: Uint8Array },
   ) {
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
     this.#doors = new Doors({ gate, room, log: options.log, release: options.release })
+    this.#reading = Reading.start({
+      directory: options.loaded.config.gateway.data_dir,
+      kek,
+      labels: () => labelsOf(gate.inForce.loaded.config),
+      nameOf: (sub) => accounts.userOf(sub),
+      note: async (event) => void (await recorder.committed(gate.note(event).mark)),
+      onFault: (error) => options.log.unexpected(error),
+    })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -133,9 +147,11 @@ export class App {
       recorder,
       accounts,
       gate,
+      kek: await readKekBytes(options),
       ...(taking === undefined ? {} : { room: taking.room }),
     })
     const built = app
+    undo.defer(() => built.#reading.stop())
     undo.defer(() => built.#closeDoors())
     const effective = canonicalText(effectiveConfig(config))
     gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
@@ -149,6 +165,11 @@ export class App {
 
   get listening(): readonly ListeningAt[] {
     return this.#doors.at
+  }
+
+  /** What the book says, for whoever shows it; each question is a record before it is answered. */
+  get library(): Library {
+    return this.#reading.library
   }
 
   get vkey(): string {
@@ -169,6 +190,8 @@ export class App {
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
+    // The last thing that can fail; what is in force changes only behind it.
+    const takeDoors = await this.#doors.relisten(loaded)
     const before = effectiveConfig(this.#gate.inForce.loaded.config)
     const after = effectiveConfig(loaded.config)
     const changes = compareConfigs(before, after).map(describeChange)
@@ -176,7 +199,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#doors.relisten(loaded)
+    takeDoors()
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }
@@ -200,6 +223,7 @@ export class App {
     })
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
+    await this.#reading.stop()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
   }
@@ -266,10 +290,24 @@ export class App {
         gate: this.#gate,
         reload: () => this.#reloadFile(),
         handOver: () => this.#handOver(),
+        read: (question, sub, why) => this.#read(question, sub, why),
       }),
       identify: async (secret) => this.#identify(secret),
       onFault: (error) => this.#options.log.unexpected(error),
     })
+  }
+
+  /** Whoever reaches the control socket is an administrator, whatever name the book has for them. */
+  async #read(question: unknown, sub: string, reason: string | undefined): Promise<unknown> {
+    const rights = localRights(this.#gate.inForce.loaded.config)
+    const asker = { sub, rights, ...(reason === undefined ? {} : { reason }) }
+    try {
+      return { answer: await this.library.ask(question as Question, asker) }
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error
+      const { code, message, column } = error
+      return { refused: { code, message, column } }
+    }
   }
 
   #handOver(): HandOver {
@@ -321,16 +359,12 @@ export class App {
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
   const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const context = createSecureContext({
-    cert: await readFile(cert),
-    key: await readFile(key),
-    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
-    minVersion: 'TLSv1.2',
-  })
+  const shown = { cert: await readFile(cert), key: await readFile(key), minVersion: 'TLSv1.2' } as const
+  const asking = clientCa === undefined ? {} : { asking: { ...shown, ca: await readFile(clientCa) } }
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
-    tls: { context, clientCertificates: clientCa !== undefined },
+    tls: { context: createSecureContext(shown), ...asking },
   }
 }

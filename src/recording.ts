@@ -23,9 +23,17 @@ export interface RecordingOptions {
 
 export type RecordingEvents = Pick<RecorderParts, 'onState' | 'onFailure' | 'openJournal'>
 
-export async function readKek({ loaded, env }: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Kek> {
+export async function readKek(options: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Kek> {
+  return new Kek(await readKekBytes(options))
+}
+
+/** For threads, which make their own. */
+export async function readKekBytes({
+  loaded,
+  env,
+}: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Uint8Array> {
   const { key } = loaded.config.recording.encryption
-  return new Kek(decodeKey(await readSecret(key, env), 'recording.encryption.key'))
+  return decodeKey(await readSecret(key, env), 'recording.encryption.key')
 }
 
 /** What a journal must hold of the longest statement, so that those before it need not be drained yet. */

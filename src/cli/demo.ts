@@ -23,7 +23,7 @@ import { startDemoMariadb } from './demo-mariadb.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { configOrFail, type Io, visible } from './io.ts'
-import { RELEASE } from './release.ts'
+import { CALLED, RELEASE } from './release.ts'
 
 export interface DemoOptions {
   readonly data?: string
@@ -158,13 +158,14 @@ function mysqlOf(host: string, port: number, password: string): NonNullable<Demo
 }
 
 function tellReady({ data, postgres, ssh, mysql }: DemoReady, vkey: string, removed: boolean, io: Io): void {
-  const { url, password } = postgres
+  const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
+            or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
   ssh       ready   ${ssh.command}     password: ${password}
   mysql     ${mysql === undefined ? 'no MariaDB server is installed here' : `ready   ${mysql.command}`}
-  book      ready   npx gatebook verify --data ${data} --key '${vkey}'
+  book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
   Run a line in another terminal and try something. Each statement and command is recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})

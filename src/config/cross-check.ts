@@ -139,6 +139,7 @@ function jumpOf(target: Target | undefined): string | undefined {
 
 function checkRoles({ roles, targets }: Config, report: Report): void {
   for (const [name, role] of roles) {
+    checkReading(name, role, targets, report)
     for (const [i, pattern] of namesOf(role).entries()) {
       const path = ['roles', name, 'targets', i]
       if (!pattern.includes('*')) demand('target', pattern, targets, path, report)
@@ -151,6 +152,26 @@ function checkRoles({ roles, targets }: Config, report: Report): void {
       if (target.type === 'ssh' || !reaches(role, id, target) || target.read_only_credentials) continue
       report(['roles', name, 'read_only'], 'value', `target "${id}" has no read_only_credentials`)
     }
+  }
+}
+
+function checkReading(name: string, role: Role, targets: Config['targets'], report: Report): void {
+  const { read } = role
+  if (read === undefined) {
+    const isEmpty = isList(role.targets) && role.targets.length === 0
+    if (isEmpty) report(['roles', name], 'key', 'expected "targets" or "read": this role gives nothing')
+    return
+  }
+  if (role.hours !== undefined) {
+    report(
+      ['roles', name, 'hours'],
+      'key',
+      'hours hold for connecting alone: "read" belongs into another role',
+    )
+  }
+  for (const [i, pattern] of (isList(read.targets) ? read.targets : []).entries()) {
+    if (!pattern.includes('*'))
+      demand('target', pattern, targets, ['roles', name, 'read', 'targets', i], report)
   }
 }
 

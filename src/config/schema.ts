@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { VERB_CLASSES, VERBS } from '../../protocols/statement-facts.ts'
 import { named } from './named.ts'
+import { reading, targetSelector } from './reading.ts'
 import * as is from './scalars.ts'
 import { sshProgram, targets } from './targets.ts'
 
@@ -175,11 +176,8 @@ const hours = z
 const roles = named(
   is.name,
   z.strictObject({
-    targets: z
-      .union([z.array(is.glob).min(1), z.record(is.name, is.name)], {
-        error: 'expected a list of target names, or a map of labels that a target must have',
-      })
-      .describe('Names, with * as wildcard, or labels that must all be there'),
+    targets: targetSelector.default([]),
+    read: reading.optional(),
     databases: z.array(is.glob).min(1).optional().describe('Databases, with * as wildcard; all unless given'),
     read_only: z
       .boolean()

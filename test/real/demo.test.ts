@@ -11,8 +11,14 @@ import { type Outcome, run } from '../support/ssh-clients.ts'
 const main = resolve(import.meta.dirname, '../../src/main.ts')
 
 function start(...args: string[]): ChildProcess {
-  const child = spawn('node', [main, 'demo', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
-  onTestFinished(() => void child.kill())
+  return spawned('node', [main, 'demo', ...args])
+}
+
+/** Ended with the test, which would wait for it otherwise. */
+function spawned(command: string, args: readonly string[]): ChildProcess {
+  const cwd = resolve(import.meta.dirname, '../..')
+  const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGTERM'))
   return child
 }
 
@@ -82,6 +88,16 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
     hint: expect.stringMatching(/\nRecord [a-z2-7]{16}\.\d+\.$/),
   })
   await askMysql(ready)
+  const { host, port, password } = ready.postgres
+  const connect = ['connect', 'orders', '--user', 'alice', '--host', host, '--port', String(port)]
+  // Where no psql is found, the built-in prompt stands in.
+  const prompted = spawnSync(process.execPath, [main, ...connect], {
+    input: "select name from products\n  where price < 4;\nselekt;\nselect 'last';\n\\q\nselect 'no more';\n",
+    env: { PATH: '/nowhere', PGPASSWORD: password },
+    encoding: 'utf8',
+  })
+  expect(prompted).toMatchObject({ status: 0, stdout: 'name\npaper\n?column?\nlast\n' })
+  expect(prompted.stderr).toContain('PostgreSQL 18 would not accept it: syntax error at or near "selekt"')
   const shell = await sshTo(ready, ['-tt'], 'stty size; id -un; exit 5\n')
   expect([shell.code, shell.out.toString()]).toEqual([5, expect.stringMatching(/\d+ \d+\r\n\S+\r\n/)])
   const command = await sshTo(ready, ['cat; echo more >&2'], 'hello\n')
@@ -114,4 +130,13 @@ test('--data keeps the book, and the next demo goes on with it', async () => {
   }
   expect(sizes[1]).toBeGreaterThan(sizes[0] ?? 0)
   spawnSync('rm', ['-r', data])
+})
+
+test('npm start ends with all that it started when npm alone is told to end', async () => {
+  const npm = spawned('npm', ['start', '--silent', '--', '--json'])
+  const exit = ended(npm)
+  const ready = JSON.parse(await firstLine(npm)) as DemoReady
+  npm.kill('SIGTERM')
+  await exit
+  await expect.poll(() => existsSync(ready.data)).toBe(false)
 })

@@ -5,6 +5,8 @@ import type { Bench } from './systems.ts'
 export interface Place {
   readonly bench: Bench
   readonly quick: boolean
+  /** Where the picture goes, if one is wanted. */
+  readonly svg?: string
   readonly print: (figure: Figure) => void
 }
 
