@@ -16,6 +16,7 @@ import type { Io } from './io.ts'
 import { pin } from './pin.ts'
 import { proof } from './proof.ts'
 import { RELEASE } from './release.ts'
+import { retentionPlan, retentionRun } from './retention.ts'
 import { serve } from './serve.ts'
 import { killSession, listSessions } from './sessions.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
@@ -86,6 +87,7 @@ export function program(io: Io, run: Run): Command {
   addSessions(root, io, run)
   addEvidence(root, io, run)
   addBook(root, io, run)
+  addRetention(root, io, run)
   return root
 }
 
@@ -227,6 +229,17 @@ function addBook(root: Command, io: Io, run: Run): void {
     .action((options) => run(bookRetain(options, io)))
   recorded(gateway(book.command('rotate-key').description('sign with a new key from now on'))).action(
     (options) => run(bookRotateKey(options, io)),
+  )
+}
+
+function addRetention(root: Command, io: Io, run: Run): void {
+  const retention = root.command('retention').description('what is older than the configuration keeps it')
+  const clock = systemClock
+  gateway(retention.command('plan').description('say what may go')).action((options) =>
+    run(retentionPlan({ ...options, clock }, io)),
+  )
+  gateway(retention.command('run').description('remove it; its hashes stay')).action((options) =>
+    run(retentionRun({ ...options, clock }, io)),
   )
 }
 
