@@ -241,7 +241,7 @@ function tellFailure(failure: postgres.ConnectFailure, grant: Grant): Uint8Array
   const { fields } = failure
   const text = (letter: string): string => Buffer.from(fields?.get(letter) ?? '').toString('utf8')
   const code = text('C')
-  if (fields === undefined || code.startsWith('28')) {
+  if (fields === undefined || code === '' || code.startsWith('28')) {
     const why = code === '' ? `${failure.message}.` : 'It refuses the account that this gateway uses there.'
     return postgres.refuse(targetFailed(grant.targetName, why, ''))
   }
