@@ -190,6 +190,8 @@ export class App {
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
+    // The last thing that can fail; what is in force changes only behind it.
+    const takeDoors = await this.#doors.relisten(loaded)
     const before = effectiveConfig(this.#gate.inForce.loaded.config)
     const after = effectiveConfig(loaded.config)
     const changes = compareConfigs(before, after).map(describeChange)
@@ -197,7 +199,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#doors.relisten(loaded)
+    takeDoors()
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }
@@ -357,16 +359,12 @@ export class App {
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
   const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const context = createSecureContext({
-    cert: await readFile(cert),
-    key: await readFile(key),
-    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
-    minVersion: 'TLSv1.2',
-  })
+  const shown = { cert: await readFile(cert), key: await readFile(key), minVersion: 'TLSv1.2' } as const
+  const asking = clientCa === undefined ? {} : { asking: { ...shown, ca: await readFile(clientCa) } }
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
-    tls: { context, clientCertificates: clientCa !== undefined },
+    tls: { context: createSecureContext(shown), ...asking },
   }
 }
