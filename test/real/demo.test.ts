@@ -59,6 +59,16 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
   const verified = gatebook('verify')
   expect([verified.status, verified.stdout]).toEqual([0, expect.stringContaining('demo/book')])
   await client.end()
+  const { url, user, password } = ready.console
+  const signedIn = await fetch(`${url}/api/v1/sign-in`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin: url },
+    body: JSON.stringify({ user, password }),
+  })
+  const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? ''
+  const find = async (): Promise<string> =>
+    (await fetch(`${url}/api/v1/search?q=is:denied`, { headers: { cookie } })).text()
+  await expect.poll(find).toContain('DELETE FROM payments')
   child.kill('SIGTERM')
   expect(await exit).toBe(0)
   expect(existsSync(ready.data)).toBe(false)

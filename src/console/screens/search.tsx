@@ -56,7 +56,7 @@ const COLUMNS: readonly Column<Row>[] = [
 
 /** Statements and commands speak for themselves; of all else it is said what it is. */
 function What({ row: { kind, action, text, withheld, why } }: { readonly row: Row }): JSX.Element {
-  const speaks = /^(op|command|decision)/.test(kind) && (text !== undefined || withheld !== undefined)
+  const speaks = /^(op|command|decision)/.test(kind) && ((text ?? '') !== '' || withheld !== undefined)
   if (speaks) return <Recorded text={text} withheld={withheld} />
   return (
     <>
