@@ -1,16 +1,13 @@
 /** Builds everything from a configuration and takes it down again: the only place where the parts meet. */
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
-import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
-import { readHosts } from './access/hosts.ts'
 import { LiveConnections } from './access/live.ts'
+import { bookFiles } from './book/files.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { controlCommands } from './control/commands.ts'
@@ -18,21 +15,30 @@ import { type Caller, ControlServer } from './control/server.ts'
 import { Doors, type ListeningAt } from './doors.ts'
 import { drain } from './draining.ts'
 import { Cancels } from './gate/cancels.ts'
-import { Gate, type InForce } from './gate/gate.ts'
+import { Gate } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
+import { readInForce } from './in-force.ts'
+import { Ledger } from './read/ledger.ts'
 import type { Library } from './read/library.ts'
 import { NoAnswer, type Question } from './read/questions.ts'
-import { labelsOf, localRights } from './read/rights.ts'
+import { labelsOf, localRights, readingRights } from './read/rights.ts'
 import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, readKekBytes, requireJournal, startRecorder } from './recording.ts'
+import {
+  type RecordingEvents,
+  readKekBytes,
+  requireJournal,
+  requireNoRedaction,
+  startRecorder,
+} from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
 import { type HandOver, type TakeOver, takeOver } from './take-over.ts'
+import { Web } from './web.ts'
 
 const SWEEP_MS = 1000
 const REMIND_MS = 60_000
@@ -66,6 +72,7 @@ export class App {
   readonly #gate: Gate
   readonly #doors: Doors
   readonly #reading: Reading
+  readonly #ledger: Ledger
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -84,19 +91,33 @@ export class App {
       kek,
     }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom; kek: Uint8Array },
   ) {
+    const { log, release, loaded } = options
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
-    this.#doors = new Doors({ gate, room, log: options.log, release: options.release })
     this.#reading = Reading.start({
-      directory: options.loaded.config.gateway.data_dir,
+      directory: loaded.config.gateway.data_dir,
       kek,
       labels: () => labelsOf(gate.inForce.loaded.config),
       nameOf: (sub) => accounts.userOf(sub),
-      note: async (event) => void (await recorder.committed(gate.note(event).mark)),
-      onFault: (error) => options.log.unexpected(error),
+      note: async (event) => {
+        try {
+          await recorder.committed(gate.note(event).mark)
+        } catch (error) {
+          log.unexpected(error)
+          throw new NoAnswer('late', 'this gateway cannot record, so it shows nothing')
+        }
+      },
+      onFault: (error) => log.unexpected(error),
     })
+    this.#ledger = Ledger.open(bookFiles(loaded.config.gateway.data_dir).book)
+    const web = new Web({
+      ...{ gate, accounts, release, library: this.#reading.library, ledger: this.#ledger },
+      rights: (person) => readingRights(gate.inForce.loaded.config, person, gate.parts.clock.now()),
+      listening: () => this.listening,
+    })
+    this.#doors = new Doors({ gate, web, room, log, release })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -187,6 +208,7 @@ export class App {
       )
     }
     requireJournal(loaded)
+    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
@@ -226,6 +248,7 @@ export class App {
     await this.#reading.stop()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
+    this.#ledger[Symbol.dispose]()
   }
 
   /** Everything that ends by itself: idle and overdue sessions, revoked tokens, hours that have passed. */
@@ -354,17 +377,5 @@ export class App {
     this.#reminder?.[Symbol.dispose]()
     this.#doors.close()
     await this.#control?.close()
-  }
-}
-
-async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
-  const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const shown = { cert: await readFile(cert), key: await readFile(key), minVersion: 'TLSv1.2' } as const
-  const asking = clientCa === undefined ? {} : { asking: { ...shown, ca: await readFile(clientCa) } }
-  return {
-    loaded,
-    credentials: await readCredentials(loaded.config, env),
-    hosts: await readHosts(loaded.config, env),
-    tls: { context: createSecureContext(shown), ...asking },
   }
 }

@@ -10,11 +10,13 @@ import { serveMysql } from './gate/mysql.ts'
 import { servePostgres } from './gate/postgres.ts'
 import { serveSsh } from './gate/ssh.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
+import type { WebConsole } from './http/web-console.ts'
 import { figures } from './monitor/figures.ts'
 import { MonitorServer } from './monitor/server.ts'
 import type { Log } from './system/log.ts'
+import type { Web } from './web.ts'
 
-type AdmittingListener = Exclude<ListenerConfig, { type: 'metrics' }>
+type AdmittingListener = Exclude<ListenerConfig, { type: 'metrics' | 'console' }>
 
 export interface ListeningAt {
   readonly name: string
@@ -25,12 +27,13 @@ export interface ListeningAt {
 
 interface OpenListener {
   readonly at: ListeningAt
-  readonly listener: Listener | MonitorServer
+  readonly listener: Listener | MonitorServer | WebConsole
   readonly config: ListenerConfig
 }
 
 export interface DoorParts {
   readonly gate: Gate
+  readonly web: Web
   readonly log: Log
   readonly release: string
   /** With those who came before the book was ours. */
@@ -63,7 +66,8 @@ export class Doors {
 
   /**
    * Opens what a reload adds or changes, all of it or nothing. Gives what to do once the rest of the configuration
-   * is in force: listeners that are gone or changed close; their connections go on.
+   * is in force: listeners that are gone or changed close, and their connections go on; the others show the
+   * certificate in force.
    */
   async relisten({ config }: LoadedConfig): Promise<() => void> {
     const leaving = this.#open.filter(
@@ -85,6 +89,9 @@ export class Doors {
       for (const entry of leaving) {
         entry.listener.close()
         this.#open.splice(this.#open.indexOf(entry), 1)
+      }
+      for (const { listener } of this.#open) {
+        if ('renew' in listener) listener.renew(this.#parts.gate.inForce.certificate)
       }
       for (const entry of opened) this.#enter(entry)
     }
@@ -108,11 +115,14 @@ export class Doors {
   }
 
   async #opened(name: string, config: ListenerConfig, shared: boolean): Promise<OpenListener> {
-    const listener = await (config.type === 'metrics'
-      ? this.#monitor(config)
-      : this.#admit(name, config, shared))
+    const listener = await this.#listener(name, config, shared)
     const at = { name, type: config.type, host: config.address.host, port: listener.port }
     return { at, listener, config }
+  }
+
+  #listener(name: string, config: ListenerConfig, shared: boolean): Promise<OpenListener['listener']> {
+    if (config.type === 'console') return this.#parts.web.open(config)
+    return config.type === 'metrics' ? this.#monitor(config) : this.#admit(name, config, shared)
   }
 
   #monitor({ address }: ListenerConfig): Promise<MonitorServer> {

@@ -23,6 +23,9 @@ export interface DemoParts {
   readonly mysqlPort: number
   readonly user: string
   readonly password: string
+  readonly consolePort: number
+  /** Of the user `admin`, who reads everything and reaches nothing. */
+  readonly adminPassword: string
 }
 
 const CERTIFICATE_DAYS = 365
@@ -48,6 +51,7 @@ export function writeDemo(data: string, parts: DemoParts): DemoFiles {
   writeCertificates(write)
   const salt = randomBytes(SCRAM_SALT_BYTES)
   write('alice.scram', `${scramText(parts.password, salt)}\n`)
+  write('admin.scram', `${scramText(parts.adminPassword, randomBytes(SCRAM_SALT_BYTES))}\n`)
   write('orders.password', `${parts.shop.usual.password}\n`)
   write('orders-ro.password', `${parts.shop.readOnly.password}\n`)
   if (parts.mariadb !== undefined) {
@@ -122,7 +126,7 @@ function mysqlListener({ mariadb, mysqlPort }: DemoParts): string {
 }
 
 function configText(data: string, parts: DemoParts): string {
-  const { shop, targetPort, host, port, sshPort, user, mariadb } = parts
+  const { shop, targetPort, host, port, sshPort, user, mariadb, consolePort } = parts
   const databases = mariadb === undefined ? 'orders' : 'orders, stock'
   const quoted = (path: string): string => JSON.stringify(path)
   return `version: 1
@@ -133,10 +137,13 @@ gateway:
 listeners:
   postgres: { type: postgres, address: "127.0.0.1:${port}", require_tls: false }
   ssh: { type: ssh, address: "127.0.0.1:${sshPort}", host_key: "file:ssh_host.key" }
+  console: { type: console, address: "127.0.0.1:${consolePort}", require_tls: false }
 ${mysqlListener(parts)}users:
   ${user}: { groups: [engineering], password: "file:alice.scram" }
+  admin: { groups: [security], password: "file:admin.scram" }
 groups:
   engineering: { description: Everybody who tries the demo }
+  security: { description: Whoever reads what was recorded }
 targets:
   orders:
     type: postgres
@@ -153,9 +160,11 @@ targets:
 ${stockTarget(parts)}roles:
   shop: { targets: [${databases}] }
   web: { targets: [web] }
+  admin: { read: { targets: ["*"], see: replay, admin: true } }
 grants:
   - { group: engineering, role: shop }
   - { group: engineering, role: web }
+  - { group: security, role: admin }
 policies:
   - { id: no-bare-delete, when: { verb: [DELETE, UPDATE], where: none }, then: deny,
       message: DELETE and UPDATE need a WHERE clause here. }

@@ -35,6 +35,7 @@ export interface DemoOptions {
 const POSTGRES_PORT = 6432
 const SSH_PORT = 2222
 const MYSQL_PORT = 3307
+const CONSOLE_PORT = 6080
 const LINE_TEXT_MAX = 60
 
 /** What is told when all is ready. */
@@ -66,6 +67,7 @@ export interface DemoReady {
     readonly database: string
     readonly command: string
   }
+  readonly console: { readonly url: string; readonly user: string; readonly password: string }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -80,9 +82,8 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const host = undo.use(await startDemoHost())
   const mariadb = undo.use(await startDemoMariadb())
   const ports = await choosePorts(options.portBase)
-  const password = newPassword()
-  const user = 'alice'
-  const parts = { shop, targetPort: server.port, host, mariadb, user, password, ...ports }
+  const secrets = { password: newPassword(), adminPassword: newPassword() }
+  const parts = { shop, targetPort: server.port, host, mariadb, user: 'alice', ...ports, ...secrets }
   const { config, token } = writeDemo(data, parts)
   const read = () => configOrFail(config)
   const loaded = await read()
@@ -98,7 +99,8 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, { ...ports, password, token: mariadb === undefined ? undefined : token })
+  const mysqlToken = mariadb === undefined ? undefined : token
+  const ready = readyOf(data, { ...ports, ...secrets, mysqlToken })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -117,6 +119,7 @@ interface Ports {
   readonly port: number
   readonly sshPort: number
   readonly mysqlPort: number
+  readonly consolePort: number
 }
 
 async function choosePorts(asked: number | undefined): Promise<Ports> {
@@ -126,16 +129,19 @@ async function choosePorts(asked: number | undefined): Promise<Ports> {
     port: await choose(POSTGRES_PORT, 0),
     sshPort: await choose(SSH_PORT, 1),
     mysqlPort: await choose(MYSQL_PORT, 2),
+    consolePort: await choose(CONSOLE_PORT, 3),
   }
 }
 
 interface Secrets {
   readonly password: string
-  /** For MySQL, where there is a target of that kind. */
-  readonly token: string | undefined
+  readonly adminPassword: string
+  /** Where there is a target of that kind. */
+  readonly mysqlToken: string | undefined
 }
 
-function readyOf(data: string, { port, sshPort, mysqlPort, password, token }: Ports & Secrets): DemoReady {
+function readyOf(data: string, places: Ports & Secrets): DemoReady {
+  const { port, sshPort, mysqlPort, consolePort, password, adminPassword, mysqlToken } = places
   const user = 'alice~orders'
   const database = 'shop'
   const host = '127.0.0.1'
@@ -146,7 +152,8 @@ function readyOf(data: string, { port, sshPort, mysqlPort, password, token }: Po
     data,
     postgres: { host, port, user, password, database, url },
     ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
-    ...(token === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, token) }),
+    ...(mysqlToken === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, mysqlToken) }),
+    console: { url: `http://${host}:${consolePort}`, user: 'admin', password: adminPassword },
   }
 }
 
@@ -157,7 +164,8 @@ function mysqlOf(host: string, port: number, password: string): NonNullable<Demo
   return { host, port, user, password, database, command }
 }
 
-function tellReady({ data, postgres, ssh, mysql }: DemoReady, vkey: string, removed: boolean, io: Io): void {
+function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): void {
+  const { data, postgres, ssh, mysql, console } = ready
   const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
@@ -165,9 +173,11 @@ function tellReady({ data, postgres, ssh, mysql }: DemoReady, vkey: string, remo
             or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
   ssh       ready   ${ssh.command}     password: ${password}
   mysql     ${mysql === undefined ? 'no MariaDB server is installed here' : `ready   ${mysql.command}`}
+  console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
   book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run a line in another terminal and try something. Each statement and command is recorded before it runs:
+  Run a line in another terminal and try something; then look at it in the console. Each statement and command is
+  recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
 
 `)

@@ -1,8 +1,8 @@
 /** What no single value shows: names that must exist elsewhere in the file, and choices that exclude one another. */
 import { didYouMean, type Fault, faultAt, nearest } from './faults.ts'
 import type { Path, Places } from './places.ts'
-import type { Address } from './scalars.ts'
-import type { Config, Role, Target } from './schema.ts'
+import { type Address, LOOPBACK } from './scalars.ts'
+import type { Config, ConsoleListener, Role, Target } from './schema.ts'
 import { isList, reaches } from './selectors.ts'
 
 type Report = (path: Path, at: 'key' | 'value', message: string) => void
@@ -38,7 +38,8 @@ function checkListeners({ listeners, targets }: Config, report: Report): void {
     if (other !== undefined)
       report(['listeners', name, 'address'], 'value', `listener "${other.name}" has this address`)
     taken.push({ name, address: listener.address })
-    if (listener.type === 'metrics') continue
+    if (listener.type === 'console') checkConsole(name, listener, report)
+    if (listener.type === 'metrics' || listener.type === 'console') continue
 
     const target = listener.target === undefined ? undefined : targets.get(listener.target)
     const path = ['listeners', name, 'target']
@@ -61,6 +62,20 @@ function checkListeners({ listeners, targets }: Config, report: Report): void {
     if (listener.target !== undefined && listener.version !== undefined) {
       report(['listeners', name, 'version'], 'key', 'a listener with a target greets as its target does')
     }
+  }
+}
+
+function checkConsole(name: string, listener: ConsoleListener, report: Report): void {
+  const { address, require_tls: tls, public_url: url } = listener
+  if (!tls && !LOOPBACK.includes(address.host)) {
+    report(
+      ['listeners', name, 'require_tls'],
+      'value',
+      'plain HTTP is for loopback: passwords and what was recorded would cross the network in clear',
+    )
+  }
+  if (tls && url?.startsWith('http://')) {
+    report(['listeners', name, 'public_url'], 'value', 'this listener speaks HTTPS: expected https://…')
   }
 }
 

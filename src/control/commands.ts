@@ -1,7 +1,7 @@
 /** What the control socket can be asked: one entry per command, each with the form of what it takes. */
 import { z } from 'zod'
 import { LOCAL_SUBJECT } from '../access/events.ts'
-import type { LiveConnection } from '../access/live.ts'
+import { endedBy, type LiveConnection } from '../access/live.ts'
 import type { Gate } from '../gate/gate.ts'
 import { erase, retain, reveal, rotateSigningKey } from '../record/administration.ts'
 import { OperatorError } from '../system/operator-error.ts'
@@ -59,10 +59,7 @@ export function controlCommands({
         const why = given.reason === undefined ? {} : { private: { reason: given.reason } }
         gate.note({ type: 'admin', act: 'session.kill', sub, outcome: 'ok', about: given.session, ...why })
         const by = sub === LOCAL_SUBJECT ? 'an administrator' : sub
-        connection.end({
-          why: 'admin',
-          message: `${by} ended it${given.reason === undefined ? '' : `: ${given.reason}`}`,
-        })
+        connection.end(endedBy(by, given.reason))
         return sessionRow(connection)
       }),
     ],

@@ -60,6 +60,6 @@ export class WaitingRoom implements Disposable {
   }
 }
 
-function isGate(config: ListenerConfig): config is Exclude<ListenerConfig, { type: 'metrics' }> {
+function isGate(config: ListenerConfig): config is Exclude<ListenerConfig, { type: 'metrics' | 'console' }> {
   return config.type === 'postgres' || config.type === 'mysql' || config.type === 'ssh'
 }

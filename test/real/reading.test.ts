@@ -22,22 +22,23 @@ let gateway: TestGateway
 beforeAll(async () => {
   server = await startServer()
   gateway = await TestGateway.start(await openShop(server))
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port: gateway.port(),
-    user: 'alice~orders',
-    password: PASSWORD,
-    database: 'shop',
+  await asAlice(async (client) => {
+    await client.query("select 'zebrafish' as secret from payments where id = 3")
+    await client.query('select * from products where id = $1', [1])
   })
-  await client.connect()
-  await client.query("select 'zebrafish' as secret from payments where id = 3")
-  await client.query('select * from products where id = $1', [1])
-  await client.end()
 })
 afterAll(async () => {
   await gateway[Symbol.asyncDispose]()
   await server[Symbol.asyncDispose]()
 })
+
+async function asAlice(work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const login = { user: 'alice~orders', password: PASSWORD, database: 'shop' }
+  const client = new pg.Client({ host: '127.0.0.1', port: gateway.port(), ...login })
+  await client.connect()
+  await work(client)
+  await client.end()
+}
 
 const search = { follow: false, limit: 50, output: 'json' } as const
 
@@ -92,6 +93,26 @@ describe('a statement', () => {
     await expect(library.timeline(stranger, { session: row?.session ?? '' })).rejects.toBeInstanceOf(NoAnswer)
     const [refusal] = await foundWhenThere('action:audit.view actor:u_stranger')
     expect(refusal?.text).toContain('there is no session')
+  })
+
+  test('is told to whoever follows, when it has been recorded', async () => {
+    const { library } = gateway.app
+    const asker = { sub: 'local', rights: { ...OWN_SESSIONS_ONLY, all: true } }
+    const stop = new AbortController()
+    const rows = library.follow(
+      asker,
+      'capybara action:db.*',
+      AbortSignal.any([stop.signal, AbortSignal.timeout(20_000)]),
+    )
+    const first = rows.next()
+    // The following has begun when its own record is there.
+    await foundWhenThere('action:audit.search "capybara action"')
+    await asAlice(async (client) => {
+      await client.query("select 'capybara'")
+    })
+    expect((await first).value).toMatchObject({ text: "select 'capybara'", actor: 'alice' })
+    stop.abort()
+    await rows.return(undefined)
   })
 
   test('is nowhere in clear in the data directory, nor are the words it was searched by', async () => {
