@@ -92,7 +92,7 @@ export class Authenticator {
     this.#clock = clock
     this.#lockout = new Lockout(clock)
     this.#passwords = new PasswordCheck(clock)
-    const doors: readonly Door[] = ['pg', 'mysql', 'ssh']
+    const doors: readonly Door[] = ['pg', 'mysql', 'ssh', 'web']
     this.#failures = new Map(
       doors.map((door) => [door, new Tally(clock, (counted) => tell(this.#event(door, counted)))]),
     )

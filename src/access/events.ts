@@ -6,7 +6,7 @@
  */
 
 /** Through which door: `act` of a login and of a session's opening. */
-export type Door = 'pg' | 'mysql' | 'ssh'
+export type Door = 'pg' | 'mysql' | 'ssh' | 'web'
 
 /** What is personal about a connection. */
 export interface Who {
@@ -64,7 +64,7 @@ export interface AccessDeniedEvent {
 
 export interface SessionOpenEvent {
   readonly type: 'session.open'
-  readonly act: Door | 'gateway' | 'web'
+  readonly act: Door | 'gateway'
   readonly sub?: string
   readonly target?: string
   readonly private?: Who

@@ -19,6 +19,7 @@ import { createLog } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
 import { startDemoHost } from './demo-host.ts'
+import { startDemoMariadb } from './demo-mariadb.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { configOrFail, type Io, visible } from './io.ts'
@@ -33,6 +34,8 @@ export interface DemoOptions {
 
 const POSTGRES_PORT = 6432
 const SSH_PORT = 2222
+const MYSQL_PORT = 3307
+const CONSOLE_PORT = 6080
 const LINE_TEXT_MAX = 60
 
 /** What is told when all is ready. */
@@ -55,6 +58,16 @@ export interface DemoReady {
     readonly knownHosts: string
     readonly command: string
   }
+  /** Where a MariaDB server is installed. */
+  readonly mysql?: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    readonly database: string
+    readonly command: string
+  }
+  readonly console: { readonly url: string; readonly user: string; readonly password: string }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -67,20 +80,12 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const server = undo.use(await startEmbeddedPostgres(superuser))
   const shop = await seedShop({ port: server.port, password: superuser })
   const host = undo.use(await startDemoHost())
-  const asked = options.portBase
-  const port = await freePort(asked ?? POSTGRES_PORT, asked !== undefined)
-  const sshPort = await freePort(asked === undefined ? SSH_PORT : asked + 1, asked !== undefined)
-  const password = newPassword()
-  const file = writeDemo(data, {
-    shop,
-    targetPort: server.port,
-    host,
-    port,
-    sshPort,
-    user: 'alice',
-    password,
-  })
-  const read = () => configOrFail(file)
+  const mariadb = undo.use(await startDemoMariadb())
+  const ports = await choosePorts(options.portBase)
+  const secrets = { password: newPassword(), adminPassword: newPassword() }
+  const parts = { shop, targetPort: server.port, host, mariadb, user: 'alice', ...ports, ...secrets }
+  const { config, token } = writeDemo(data, parts)
+  const read = () => configOrFail(config)
   const loaded = await read()
   const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
   const failed = Promise.withResolvers<number>()
@@ -94,7 +99,8 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, { port, sshPort, password })
+  const mysqlToken = mariadb === undefined ? undefined : token
+  const ready = readyOf(data, { ...ports, ...secrets, mysqlToken })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -109,10 +115,33 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   return code
 }
 
-function readyOf(
-  data: string,
-  { port, sshPort, password }: { readonly port: number; readonly sshPort: number; readonly password: string },
-): DemoReady {
+interface Ports {
+  readonly port: number
+  readonly sshPort: number
+  readonly mysqlPort: number
+  readonly consolePort: number
+}
+
+async function choosePorts(asked: number | undefined): Promise<Ports> {
+  const choose = (usual: number, behind: number): Promise<number> =>
+    freePort(asked === undefined ? usual : asked + behind, asked !== undefined)
+  return {
+    port: await choose(POSTGRES_PORT, 0),
+    sshPort: await choose(SSH_PORT, 1),
+    mysqlPort: await choose(MYSQL_PORT, 2),
+    consolePort: await choose(CONSOLE_PORT, 3),
+  }
+}
+
+interface Secrets {
+  readonly password: string
+  readonly adminPassword: string
+  /** Where there is a target of that kind. */
+  readonly mysqlToken: string | undefined
+}
+
+function readyOf(data: string, places: Ports & Secrets): DemoReady {
+  const { port, sshPort, mysqlPort, consolePort, password, adminPassword, mysqlToken } = places
   const user = 'alice~orders'
   const database = 'shop'
   const host = '127.0.0.1'
@@ -123,19 +152,32 @@ function readyOf(
     data,
     postgres: { host, port, user, password, database, url },
     ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
+    ...(mysqlToken === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, mysqlToken) }),
+    console: { url: `http://${host}:${consolePort}`, user: 'admin', password: adminPassword },
   }
 }
 
-function tellReady({ data, postgres, ssh }: DemoReady, vkey: string, removed: boolean, io: Io): void {
+/** Its listener leads to one target, which need not be named. */
+function mysqlOf(host: string, port: number, password: string): NonNullable<DemoReady['mysql']> {
+  const [user, database] = ['alice', 'stock']
+  const command = `mariadb -h ${host} -P ${port} -u ${user} -p${password} ${database}`
+  return { host, port, user, password, database, command }
+}
+
+function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): void {
+  const { data, postgres, ssh, mysql, console } = ready
   const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
             or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
   ssh       ready   ${ssh.command}     password: ${password}
+  mysql     ${mysql === undefined ? 'no MariaDB server is installed here' : `ready   ${mysql.command}`}
+  console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
   book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run a line in another terminal and try something. Each statement and command is recorded before it runs:
+  Run a line in another terminal and try something; then look at it in the console. Each statement and command is
+  recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
 
 `)

@@ -167,6 +167,7 @@ Next:
   3. gatebook serve --config ${config}
   4. psql "postgresql://${user}~TARGET@localhost:6432/DATABASE?sslmode=verify-full&sslrootcert=${join(folder, 'ca.crt')}"
      ssh -p 2222 ${user}~TARGET@localhost        # its key: ${hostKey}
+  5. https://localhost:8443 is the console: sign in as ${user} with the token
 Move ${basename(folder)}/keys/ca.key off this machine: it is needed only for the next certificate.
 `)
 }
@@ -183,6 +184,8 @@ gateway:
 listeners:
   postgres: { type: postgres, address: 127.0.0.1:6432 }
   ssh: { type: ssh, address: 127.0.0.1:2222, host_key: file:keys/ssh_host_ed25519.key }
+  # The web console: https://localhost:8443, with the same name and token.
+  console: { type: console, address: 127.0.0.1:8443 }
 
 groups:
   everyone: {}
@@ -193,9 +196,12 @@ users:
 
 roles:
   use-all: { targets: ["*"] }
+  # Reads everything that was recorded and ends sessions; without such a role people see their own sessions only.
+  admin: { read: { targets: ["*"], see: replay, admin: true } }
 
 grants:
   - { group: everyone, role: use-all }
+  - { user: ${JSON.stringify(user)}, role: admin }
 
 recording:
   encryption: { key: file:keys/kek }

@@ -37,6 +37,8 @@ export const size = written('a size such as 512KiB or 16MiB', /^\d{1,4}(KiB|MiB)
   (text) => Number.parseInt(text, 10) * (text.endsWith('MiB') ? 1 << 20 : 1 << 10),
 )
 
+export const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost']
+
 export interface Address {
   readonly host: string
   readonly port: number
@@ -81,6 +83,11 @@ export const userName = written(
 export const glob = written('a name in which * stands for any characters', /^[^\s~]{1,128}$/)
 
 export const line = written('one line of text', /^[^\p{Cc}]{1,500}$/u)
+
+/** Scheme, host and perhaps a port, and nothing behind them. */
+export const origin = sound('https://host or https://host:port, without a path', (text) => {
+  return /^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).origin === text
+})
 
 export const fingerprint = written(
   'the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, ":" between them allowed',

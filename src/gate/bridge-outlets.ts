@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { HostCommand, SshStep } from '../../protocols/ssh/index.ts'
 import type { Mark, Reach } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
+import type { Clock } from '../system/clock.ts'
 import { Fences } from './fences.ts'
 import { OUTLET_HIGH, OUTLET_LOW, writeAll } from './outlet.ts'
 
@@ -18,6 +19,8 @@ export interface OutletEvents {
   readonly onRoom: () => void
   /** A record on which something waits cannot be made. */
   readonly onFailure: () => void
+  /** The book is behind: nobody is asked for more until it is not. */
+  readonly isBehind: () => boolean
 }
 
 type Credit = Extract<SshStep, { type: 'credit' }>
@@ -76,22 +79,33 @@ export class HostOutlet {
   }
 }
 
-type PersonItem = Extract<SshStep, { type: 'send' }> | Credit | { readonly type: 'close' }
+/** For a client to show what it was told, before it hears that it is over. */
+const PATIENCE_MS = 250
+
+type PersonItem = Extract<SshStep, { type: 'send' | 'patience' }> | Credit | { readonly type: 'close' }
+
+export interface PersonParts {
+  readonly socket: Socket
+  readonly recorder: Recorder
+  readonly clock: Clock
+}
 
 /** Bytes, credit for the host and the end are one queue. */
 export class PersonOutlet {
   readonly #socket: Socket
-  readonly #recorder: Recorder
+  readonly #clock: Clock
   readonly #host: HostOutlet
   readonly #events: OutletEvents
   readonly #fences: Fences<PersonItem>
   #held = 0
   /** Credit that waits for the socket to take what made the room. */
   #credits: Credit[] = []
+  /** What waits for a moment to pass. */
+  #later: PersonItem[] | undefined
 
-  constructor(socket: Socket, recorder: Recorder, host: HostOutlet, events: OutletEvents) {
+  constructor({ socket, recorder, clock }: PersonParts, host: HostOutlet, events: OutletEvents) {
     this.#socket = socket
-    this.#recorder = recorder
+    this.#clock = clock
     this.#host = host
     this.#events = events
     this.#fences = new Fences(recorder, {
@@ -120,7 +134,7 @@ export class PersonOutlet {
 
   /** Ends the socket once everything before it is out. */
   end(): void {
-    if (this.#fences.isEmpty) this.#socket.end()
+    if (this.#fences.isEmpty) this.#now({ type: 'close' })
     else this.#fences.push({ type: 'close' })
   }
 
@@ -140,14 +154,14 @@ export class PersonOutlet {
 
   /** Whether the host must not be given more to say. */
   get #isTight(): boolean {
-    return this.#socket.writableLength > OUTLET_LOW || this.#recorder.congested
+    return this.#socket.writableLength > OUTLET_LOW || this.#events.isBehind()
   }
 
   #letOut(items: readonly PersonItem[]): void {
     let run: Uint8Array[] = []
     for (const item of items) {
-      if (item.type === 'send') {
-        this.#held -= item.bytes.length
+      if (item.type === 'send') this.#held -= item.bytes.length
+      if (item.type === 'send' && this.#later === undefined) {
         run.push(item.bytes)
         continue
       }
@@ -160,9 +174,20 @@ export class PersonOutlet {
   }
 
   #now(item: PersonItem): void {
-    if (item.type === 'send') this.#socket.write(item.bytes)
+    if (this.#later !== undefined) this.#later.push(item)
+    else if (item.type === 'send') this.#socket.write(item.bytes)
     else if (item.type === 'close') this.#socket.end()
+    else if (item.type === 'patience') this.#wait()
     else if (this.#isTight) this.#credits.push(item)
     else this.#host.send(item)
+  }
+
+  #wait(): void {
+    this.#later = []
+    this.#clock.after(PATIENCE_MS, () => {
+      const items = this.#later ?? []
+      this.#later = undefined
+      for (const item of items) this.#now(item)
+    })
   }
 }

@@ -183,13 +183,22 @@ async function reach(gate: Gate, grant: Grant, login: mysql.Login): Promise<Reac
     }
     talker.socket.destroy()
     const why = ready.why === 'refused' ? `It answers: ${ready.message}` : `${ready.message}.`
-    return failed(why, new Error(ready.message))
+    return failed(why, new Error(loggedFailure(ready)))
   } catch (error) {
     return failed(
       error instanceof ProtocolError ? 'It does not speak as MySQL should.' : 'It cannot be reached.',
       error,
     )
   }
+}
+
+const ACCESS_DENIED = 1045
+
+/** Of our own login whole; what the target says of anything else may quote what the client sent. */
+function loggedFailure({ code, message }: mysql.ConnectFailure): string {
+  return code === undefined || code === ACCESS_DENIED
+    ? message
+    : `the target refuses the session: error ${code}`
 }
 
 function credentialAt(gate: Gate, grant: Grant): mysql.Credential {

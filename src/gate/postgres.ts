@@ -211,7 +211,7 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     })
     if (ready.type === 'ready') return { type: 'reached', ready, target: talker, intake, tls }
     talker.socket.destroy()
-    gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(ready.message) })
+    gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(loggedFailure(ready)) })
     return { type: 'refused', told: tellFailure(ready, grant), why: 'target' }
   } catch (error) {
     talker?.socket.destroy()
@@ -234,6 +234,12 @@ function refuse({ session, grant }: Admitted, what: string, why: string, next: s
   })
   const told = postgres.refuse(unsupported(what, why, next, record))
   return { type: 'refused', told, why: 'client' }
+}
+
+/** Of our own login whole; what the target says of anything else may quote what the client sent. */
+function loggedFailure({ fields, message }: postgres.ConnectFailure): string {
+  const code = Buffer.from(fields?.get('C') ?? '').toString('latin1')
+  return code === '' || code.startsWith('28') ? message : `the target refuses the session: SQLSTATE ${code}`
 }
 
 /** What the database says itself (no such database, too many clients) passes as it is; its view of our login does not. */

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { createConnection } from 'mysql2/promise'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
 import type { DemoReady } from '../../src/cli/demo.ts'
@@ -43,6 +44,35 @@ function sshTo({ ssh }: DemoReady, args: readonly string[], input: string): Prom
   return run(program, [...flags, ...options, ...line, ...command], { input, env })
 }
 
+/** By mysql2, by the printed line, and by `gatebook connect`, with a client of MariaDB's and without. */
+async function askMysql({ data, mysql }: DemoReady): Promise<void> {
+  if (mysql === undefined) throw new Error('the tests install a MariaDB server')
+  const { command, ...login } = mysql
+  const connection = await createConnection(login)
+  const [rows] = await connection.execute('SELECT name FROM items WHERE quantity < ? ORDER BY id', [1000])
+  expect(rows).toEqual([{ name: 'ink' }, { name: 'ledger' }])
+  await expect(connection.query('DELETE FROM items')).rejects.toMatchObject({
+    errno: 1142,
+    message: expect.stringMatching(
+      /^DELETE on items is not allowed by policy "no-bare-delete".*\nid {2}: \S+\.\d+$/s,
+    ),
+  })
+  await connection.end()
+  const [program = '', ...line] = command.split(' ')
+  const printed = await run(program, [...line, '-N', '-e', 'SELECT 6 * 7'], {})
+  expect([printed.code, printed.out.toString()]).toEqual([0, '42\n'])
+  const config = join(data, 'demo', 'gatebook.yaml')
+  const connect = (path: string) =>
+    run(process.execPath, [main, 'connect', 'stock', '--user', 'alice', '--config', config], {
+      input: 'SELECT name AS n FROM items WHERE id = 2; SELECT 1 AS one;\nfrob;\n',
+      env: { MYSQL_PWD: login.password, PATH: path },
+    })
+  const [native, small] = [await connect(process.env['PATH'] ?? ''), await connect('/nowhere')]
+  expect(native.out.toString()).toBe('n\npaper\none\n1\n')
+  expect(small.out.toString().replace(/[^\w\n]+/g, ' ')).toMatch(/n *\n[^\w]*paper *\none *\n[^\w]*1/)
+  expect(small.err).toMatch(/not installed here.*ERROR 1142/s)
+}
+
 test('the demo: a query is answered, recorded, verified; a refused one says why; all is removed at the end', async () => {
   const child = start('--json')
   const exit = ended(child)
@@ -57,6 +87,7 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
     message: 'DELETE on payments is not allowed by policy "no-bare-delete"',
     hint: expect.stringMatching(/\nRecord [a-z2-7]{16}\.\d+\.$/),
   })
+  await askMysql(ready)
   const { host, port, password } = ready.postgres
   const connect = ['connect', 'orders', '--user', 'alice', '--host', host, '--port', String(port)]
   // Where no psql is found, the built-in prompt stands in.

@@ -4,12 +4,12 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fingerprint, publicBlob } from '../../protocols/ssh/index.ts'
-import { TestGateway } from './gateway.ts'
+import { type GatewayOptions, TestGateway } from './gateway.ts'
 import { SshBook } from './ssh-book.ts'
 import { type Outcome, opensshOptions, type RunOptions, run } from './ssh-clients.ts'
 import type { Sshd } from './ssh-sshd.ts'
 
-export interface SshGatewayOptions {
+export interface SshGatewayOptions extends Pick<GatewayOptions, 'openJournal' | 'journalBytes'> {
   /** Further lines of the target `web`, such as `forward: ["127.0.0.1:*"]`. */
   readonly target?: string
   /** Further targets, as YAML. */
@@ -52,7 +52,10 @@ export async function startSshGateway(sshd: Sshd, options: SshGatewayOptions = {
     '    host_key: ["file:ssh_ed25519.key", "file:ssh_ecdsa.key", "file:ssh_rsa.key"]',
     ...(options.listener ?? '').split('\n').map((line) => (line === '' ? '' : `    ${line}`)),
   ]
+  const { openJournal, journalBytes } = options
   return TestGateway.start({
+    ...(openJournal === undefined ? {} : { openJournal }),
+    ...(journalBytes === undefined ? {} : { journalBytes }),
     targets: [...web, options.targets ?? ''].filter((line) => line !== '').join('\n'),
     files: { ...HOST_KEYS, 'web.key': sshd.privateKey, ...options.files },
     changes: [

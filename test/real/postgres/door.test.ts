@@ -412,6 +412,9 @@ describe('the way to a target', () => {
       '3D000',
       'database "nowhere" does not exist',
     ])
+    // The process's own log names the kind of failure, and nothing that a client chose.
+    expect(gateway.log.filter((line) => line.includes('SQLSTATE 3D000'))).toHaveLength(1)
+    expect(gateway.log.filter((line) => line.includes('nowhere'))).toEqual([])
   })
 
   test.each([
