@@ -191,13 +191,15 @@ function addEvidence(root: Command, io: Io, run: Run): void {
     .argument('<record>', 'its index, index-hash as it is shown, or session.number as it was told')
     .requiredOption('-o, --output <file>', 'where to')
     .option('--data <dir>', "a gateway's data directory")
-    .option('--config <file>', 'its configuration, where no gateway runs')
+    .option(
+      '--config <file>',
+      'its configuration, where no gateway runs, and for --reveal: it says where the keys are',
+    )
     .option('--token-file <file>', 'a personal token, where the gateway demands one')
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)
     .option('--reveal', "with its session's data key, which opens the whole session; this is recorded", false)
-    .option('--config <file>', 'for --reveal: the configuration, which says where the keys are')
     .option('--reason <text>', 'for --reveal: recorded')
     .action((record: string, { reveal, ...options }) => {
       const handing = reveal ? { reveal: (session: Leaf) => revealKey(options, session) } : {}

@@ -153,8 +153,7 @@ function takesFiles(target: Target): boolean {
 }
 
 function readFacts(text: Uint8Array, dependable: boolean): StatementFacts {
-  const { touches, ...facts } = mysql.readText(text)
-  const read = { ...facts, liftsReadOnly: touches.includes('read-only') }
+  const read = mysql.readText(text)
   if (dependable || read.disputed !== undefined) return read
   return { ...read, disputed: 'this session’s settings change how texts are read' }
 }
