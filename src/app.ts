@@ -1,16 +1,13 @@
 /** Builds everything from a configuration and takes it down again: the only place where the parts meet. */
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
-import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
-import { readHosts } from './access/hosts.ts'
 import { LiveConnections } from './access/live.ts'
+import { bookFiles } from './book/files.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { controlCommands } from './control/commands.ts'
@@ -18,17 +15,30 @@ import { type Caller, ControlServer } from './control/server.ts'
 import { Doors, type ListeningAt } from './doors.ts'
 import { drain } from './draining.ts'
 import { Cancels } from './gate/cancels.ts'
-import { Gate, type InForce } from './gate/gate.ts'
+import { Gate } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
+import { readInForce } from './in-force.ts'
+import { Ledger } from './read/ledger.ts'
+import type { Library } from './read/library.ts'
+import { NoAnswer, type Question } from './read/questions.ts'
+import { labelsOf, localRights, readingRights } from './read/rights.ts'
+import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, requireJournal, startRecorder } from './recording.ts'
+import {
+  type RecordingEvents,
+  readKekBytes,
+  requireJournal,
+  requireNoRedaction,
+  startRecorder,
+} from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
 import type { Environment } from './system/secret.ts'
 import { type HandOver, type TakeOver, takeOver } from './take-over.ts'
+import { Web } from './web.ts'
 
 const SWEEP_MS = 1000
 const REMIND_MS = 60_000
@@ -61,6 +71,8 @@ export class App {
   readonly #accounts: Accounts
   readonly #gate: Gate
   readonly #doors: Doors
+  readonly #reading: Reading
+  readonly #ledger: Ledger
   #control: ControlServer | undefined
   #sweep: Disposable | undefined
   #sweeps = 0
@@ -76,13 +88,36 @@ export class App {
       accounts,
       gate,
       room,
-    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom },
+      kek,
+    }: { recorder: Recorder; accounts: Accounts; gate: Gate; room?: WaitingRoom; kek: Uint8Array },
   ) {
+    const { log, release, loaded } = options
     this.#options = options
     this.#recorder = recorder
     this.#accounts = accounts
     this.#gate = gate
-    this.#doors = new Doors({ gate, room, log: options.log, release: options.release })
+    this.#reading = Reading.start({
+      directory: loaded.config.gateway.data_dir,
+      kek,
+      labels: () => labelsOf(gate.inForce.loaded.config),
+      nameOf: (sub) => accounts.userOf(sub),
+      note: async (event) => {
+        try {
+          await recorder.committed(gate.note(event).mark)
+        } catch (error) {
+          log.unexpected(error)
+          throw new NoAnswer('late', 'this gateway cannot record, so it shows nothing')
+        }
+      },
+      onFault: (error) => log.unexpected(error),
+    })
+    this.#ledger = Ledger.open(bookFiles(loaded.config.gateway.data_dir).book)
+    const web = new Web({
+      ...{ gate, accounts, release, library: this.#reading.library, ledger: this.#ledger },
+      rights: (person) => readingRights(gate.inForce.loaded.config, person, gate.parts.clock.now()),
+      listening: () => this.listening,
+    })
+    this.#doors = new Doors({ gate, web, room, log, release })
   }
 
   /** Everything is open when this resolves; when it rejects, nothing is. */
@@ -133,9 +168,11 @@ export class App {
       recorder,
       accounts,
       gate,
+      kek: await readKekBytes(options),
       ...(taking === undefined ? {} : { room: taking.room }),
     })
     const built = app
+    undo.defer(() => built.#reading.stop())
     undo.defer(() => built.#closeDoors())
     const effective = canonicalText(effectiveConfig(config))
     gate.note({ type: 'config', act: 'load', private: { effective, changes: [] } })
@@ -149,6 +186,11 @@ export class App {
 
   get listening(): readonly ListeningAt[] {
     return this.#doors.at
+  }
+
+  /** What the book says, for whoever shows it; each question is a record before it is answered. */
+  get library(): Library {
+    return this.#reading.library
   }
 
   get vkey(): string {
@@ -166,9 +208,12 @@ export class App {
       )
     }
     requireJournal(loaded)
+    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
+    // The last thing that can fail; what is in force changes only behind it.
+    const takeDoors = await this.#doors.relisten(loaded)
     const before = effectiveConfig(this.#gate.inForce.loaded.config)
     const after = effectiveConfig(loaded.config)
     const changes = compareConfigs(before, after).map(describeChange)
@@ -176,7 +221,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#doors.relisten(loaded)
+    takeDoors()
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }
@@ -200,8 +245,10 @@ export class App {
     })
     await this.#closeDoors()
     this.#gate.parts.authenticator.flush()
+    await this.#reading.stop()
     await this.#recorder.stop()
     this.#accounts[Symbol.dispose]()
+    this.#ledger[Symbol.dispose]()
   }
 
   /** Everything that ends by itself: idle and overdue sessions, revoked tokens, hours that have passed. */
@@ -266,10 +313,24 @@ export class App {
         gate: this.#gate,
         reload: () => this.#reloadFile(),
         handOver: () => this.#handOver(),
+        read: (question, sub, why) => this.#read(question, sub, why),
       }),
       identify: async (secret) => this.#identify(secret),
       onFault: (error) => this.#options.log.unexpected(error),
     })
+  }
+
+  /** Whoever reaches the control socket is an administrator, whatever name the book has for them. */
+  async #read(question: unknown, sub: string, reason: string | undefined): Promise<unknown> {
+    const rights = localRights(this.#gate.inForce.loaded.config)
+    const asker = { sub, rights, ...(reason === undefined ? {} : { reason }) }
+    try {
+      return { answer: await this.library.ask(question as Question, asker) }
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error
+      const { code, message, column } = error
+      return { refused: { code, message, column } }
+    }
   }
 
   #handOver(): HandOver {
@@ -316,21 +377,5 @@ export class App {
     this.#reminder?.[Symbol.dispose]()
     this.#doors.close()
     await this.#control?.close()
-  }
-}
-
-async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
-  const { cert, key, client_ca: clientCa } = loaded.config.gateway.tls
-  const context = createSecureContext({
-    cert: await readFile(cert),
-    key: await readFile(key),
-    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
-    minVersion: 'TLSv1.2',
-  })
-  return {
-    loaded,
-    credentials: await readCredentials(loaded.config, env),
-    hosts: await readHosts(loaded.config, env),
-    tls: { context, clientCertificates: clientCa !== undefined },
   }
 }

@@ -23,9 +23,17 @@ export interface RecordingOptions {
 
 export type RecordingEvents = Pick<RecorderParts, 'onState' | 'onFailure' | 'openJournal'>
 
-export async function readKek({ loaded, env }: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Kek> {
+export async function readKek(options: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Kek> {
+  return new Kek(await readKekBytes(options))
+}
+
+/** For threads, which make their own. */
+export async function readKekBytes({
+  loaded,
+  env,
+}: Pick<RecordingOptions, 'loaded' | 'env'>): Promise<Uint8Array> {
   const { key } = loaded.config.recording.encryption
-  return new Kek(decodeKey(await readSecret(key, env), 'recording.encryption.key'))
+  return decodeKey(await readSecret(key, env), 'recording.encryption.key')
 }
 
 /** What a journal must hold of the longest statement, so that those before it need not be drained yet. */
@@ -47,8 +55,19 @@ export function requireJournal({ config }: LoadedConfig): void {
   )
 }
 
+/** Whoever relies on a pattern must not learn from the book that nothing was removed. */
+export function requireNoRedaction({ config, places }: LoadedConfig): void {
+  if (config.recording.redact.length === 0) return
+  const line = places.lineOf(['recording', 'redact'])
+  throw new OperatorError(
+    'config',
+    `${line}  recording.redact is not applied by this release, so what it names would be recorded: leave it out (recording.sql.parameters can be "redact")`,
+  )
+}
+
 export async function startRecorder(options: RecordingOptions, events: RecordingEvents): Promise<Recorder> {
   requireJournal(options.loaded)
+  requireNoRedaction(options.loaded)
   const { gateway, integrity } = options.loaded.config
   const { records, time } = integrity.keep_checkpoint_every
   return Recorder.start(

@@ -4,6 +4,8 @@ import { ensureDebianPackages } from './support/debian.ts'
 
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ['types', ['tsc']],
+  ['types of the console', ['tsc', '-p', 'src/console']],
+  ['types of its tests', ['tsc', '-p', 'test/console']],
   [
     'format and lint',
     ['biome', 'ci', '--error-on-warnings', `--colors=${process.stdout.isTTY ? 'force' : 'off'}`],

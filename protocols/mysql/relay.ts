@@ -40,7 +40,7 @@ export class MysqlRelay implements Relay {
   /** The client has to wait; what it sends all the same is kept. */
   get full(): boolean {
     const changing = this.#change !== undefined && this.#change.side === 'target'
-    return this.#requests.waiting || changing || this.#session.crowded
+    return this.#requests.waiting || changing || this.#session.crowded || this.#session.cancels.length > 0
   }
 
   receive(from: Side, chunk: Uint8Array): readonly Step[] {
@@ -56,6 +56,18 @@ export class MysqlRelay implements Relay {
   verdict(verdict: Verdict): readonly Step[] {
     return this.#do('client', () => {
       this.#requests.verdict(verdict)
+      this.#advance()
+    })
+  }
+
+  /** What the client has sent meanwhile goes on: the target cannot take the cancel for it any more. */
+  cancelled(outcome: 'ok' | 'error'): readonly Step[] {
+    return this.#do('client', () => {
+      const { cancels, ledger } = this.#session
+      const operation = cancels.shift()
+      if (operation === undefined) throw new TypeError('a cancel that was not asked for')
+      ledger.add(operation, { outcome })
+      ledger.finish(operation)
       this.#advance()
     })
   }

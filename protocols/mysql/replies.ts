@@ -112,8 +112,8 @@ export class Replies {
     this.#release()
     const { ledger } = this.#session
     const meta = this.#session.meta({ gateway: true })
-    const cancel = ledger.begin('db.cancel', [meta], { parent: item.operation.number })
-    item.withheld = { sequence: this.#packets.sequence, cancel }
+    this.#session.cancels.push(ledger.begin('db.cancel', [meta], { parent: item.operation.number }))
+    item.withheld = { sequence: this.#packets.sequence }
     this.#session.step({ type: 'cancel' })
   }
 
@@ -224,15 +224,13 @@ export class Replies {
   }
 
   /** However the target ended it, to the client it ends with the limit. */
-  #endWithheld(item: Expectation, { sequence, cancel }: NonNullable<Expectation['withheld']>): void {
+  #endWithheld(item: Expectation, { sequence }: NonNullable<Expectation['withheld']>): void {
     const { ledger, options } = this.#session
     const rowsMax = options.rowsMax ?? 0
     const reason = REASONS.rows(rowsMax)
     const record = this.#session.recordName(item.operation.number)
     const rows = rowsMax - (item.operation.rows ?? 0)
     ledger.add(item.operation, { outcome: 'error', code: '1317', rows, message: reason.what })
-    ledger.add(cancel, { outcome: 'ok' })
-    ledger.finish(cancel)
     ledger.finish(item.operation)
     this.#session.step({ type: 'hold' })
     this.#session.send('client', encodePacket(sequence, encodeRefusal({ ...reason, record })))

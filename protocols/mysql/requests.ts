@@ -87,7 +87,8 @@ export class Requests {
   /** Goes on with what was kept, now that the target has answered something or the session was changed. */
   resume(): void {
     const waiting = this.#waiting
-    if (waiting?.for === 'quiet' && this.#session.queue.length === 0) {
+    const { queue, cancels } = this.#session
+    if (waiting?.for === 'quiet' && queue.length === 0 && cancels.length === 0) {
       this.#setWaiting(undefined)
       this.#decide(waiting.request)
     }
@@ -117,7 +118,10 @@ export class Requests {
   }
 
   get #halted(): boolean {
-    return this.#waiting !== undefined || this.#change !== undefined || this.#quit || this.#session.crowded
+    const { crowded, cancels } = this.#session
+    return (
+      this.#waiting !== undefined || this.#change !== undefined || this.#quit || crowded || cancels.length > 0
+    )
   }
 
   #setWaiting(waiting: Waiting | undefined): void {

@@ -80,7 +80,7 @@ export class Expectation {
   files: readonly string[] = []
   file: Payload | undefined
   /** The row limit is passed: nothing more reaches the client but an error with this sequence id. */
-  withheld: { readonly sequence: number; readonly cancel: Operation } | undefined
+  withheld: { readonly sequence: number } | undefined
 
   constructor(answer: Answer, operation: Operation, sequence: number) {
     this.answer = answer
@@ -114,6 +114,8 @@ export class Session {
   /** Its answer tells what the commands behind it mean: in which database and character set, and of which session. */
   #unsettled: Expectation | undefined
   upload: Upload | undefined
+  /** Asked for, and not yet carried out: what is sent meanwhile might be what it hits. */
+  readonly cancels: Operation[] = []
   /** Where the target goes on counting, behind a file of the client. */
   sequenceBehindUpload: number | undefined
   /** A command waits, for a verdict or for the answers before it. */

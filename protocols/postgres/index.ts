@@ -15,4 +15,5 @@ export { makeVerifier, saltPassword, VERIFIERS_MAX, type Verifier, type Verifier
 export type { RelayOptions } from './session.ts'
 export { type Settings, startupSettings } from './settings.ts'
 export { SqlReader } from './sql.ts'
+export { maskSql } from './sql-text.ts'
 export { type CancelRequest, encodeCancel, PROTOCOL_3_0, PROTOCOL_3_2 } from './startup.ts'

@@ -141,6 +141,8 @@ export class SshConnection {
 
   #stop(refusal: Refusal, why: CloseReason['why']): void {
     this.#relay?.stop(refusal)
+    this.#steps.hold()
+    if (this.#relay !== undefined) this.#steps.push({ type: 'patience' })
     this.#finish(DISCONNECT.BY_APPLICATION, { why, message: refusal.what })
   }
 

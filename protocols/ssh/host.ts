@@ -32,6 +32,9 @@ export class HostError extends Error {
   }
 }
 
+/** What leads to a host: a socket, or a stream through another host. */
+export type Wire = Duplex
+
 const KEEPALIVE_COUNT_MAX = 3
 
 /** A connection that the host has announced and nobody has taken yet. */

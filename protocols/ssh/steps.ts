@@ -26,6 +26,8 @@ export type SshStep =
   /** May this be done? Answered by `verdict` with the same id; everything else goes on meanwhile. */
   | { readonly type: 'judge'; readonly id: number; readonly wish: Wish }
   | { readonly type: 'host'; readonly command: HostCommand }
+  /** A moment before what follows: clients drop what they have not shown yet when they hear that it is over. */
+  | { readonly type: 'patience' }
   /** Everything before it goes out, then both sides end. */
   | { readonly type: 'close'; readonly reason: CloseReason }
 

@@ -6,7 +6,7 @@
  */
 
 /** Through which door: `act` of a login and of a session's opening. */
-export type Door = 'pg' | 'mysql' | 'ssh'
+export type Door = 'pg' | 'mysql' | 'ssh' | 'web'
 
 /** What is personal about a connection. */
 export interface Who {
@@ -20,6 +20,8 @@ export interface Who {
   readonly token?: string
   /** The SSH key that was used, by its fingerprint. */
   readonly key?: string
+  /** Whether a one-time code was given too, or one given lately still counted. */
+  readonly code?: 'given' | 'remembered'
   /** The roles in force when the session was opened. */
   readonly roles?: readonly string[]
   /** What the client says of itself: program, version, connection attributes. Claims, nothing more. */
@@ -64,7 +66,7 @@ export interface AccessDeniedEvent {
 
 export interface SessionOpenEvent {
   readonly type: 'session.open'
-  readonly act: Door | 'gateway' | 'web'
+  readonly act: Door | 'gateway'
   readonly sub?: string
   readonly target?: string
   readonly private?: Who

@@ -2,8 +2,11 @@
  * The keys of SSH, read once at a load: what this gateway shows to people, whose certificates it believes, which
  * keys hosts must show to it, and what it shows to them. Whatever cannot be used is found here, not at a login.
  */
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import {
+  fingerprint,
+  type Hop,
   type HostCredential,
   type HostKey,
   type HostPin,
@@ -12,10 +15,14 @@ import {
   parseKeyLine,
   parseKnownHosts,
   parsePrivateKey,
+  publicBlob,
 } from '../../protocols/ssh/index.ts'
 import type { Config, Listener, SshTarget } from '../config/schema.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
 import { type Environment, readSecret } from '../system/secret.ts'
+
+const READY_MS_MAX = 30_000
+const KEEPALIVE_MS = 30_000
 
 /** What one SSH listener shows and believes. */
 export interface SshDoor {
@@ -98,5 +105,39 @@ async function readPins({
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
     throw error
+  }
+}
+
+/** The hosts to pass on the way to a target, in order, itself the last. */
+export function hopsTo(name: string, { targets }: Config, hosts: Hosts): readonly Hop[] {
+  const hops: Hop[] = []
+  // The configuration is refused when they form a circle.
+  for (let at: string | undefined = name; at !== undefined; ) {
+    const target = targets.get(at)
+    const known = hosts.targets.get(at)
+    if (target?.type !== 'ssh' || known === undefined) return []
+    const options = { ...known, readyTimeoutMs: READY_MS_MAX, keepaliveMs: KEEPALIVE_MS }
+    hops.unshift({ address: target.address, options })
+    at = target.jump
+  }
+  return hops
+}
+
+/** A host key for a new listener. */
+export interface NewHostKey {
+  /** PKCS#8 in PEM. */
+  readonly pem: string
+  /** As it stands in a known_hosts file, behind the host's name. */
+  readonly line: string
+  readonly fingerprint: string
+}
+
+export function newHostKey(): NewHostKey {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const blob = publicBlob(createPublicKey(privateKey))
+  return {
+    pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    line: `ssh-ed25519 ${Buffer.from(blob).toString('base64')}`,
+    fingerprint: fingerprint(blob),
   }
 }

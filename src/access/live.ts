@@ -67,3 +67,8 @@ export class LiveConnections {
     }
   }
 }
+
+/** What the person is told whose session somebody else has ended. */
+export function endedBy(by: string, reason: string | undefined): Ending {
+  return { why: 'admin', message: `${by} ended it${reason === undefined ? '' : `: ${reason}`}` }
+}

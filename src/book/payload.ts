@@ -27,6 +27,8 @@ const CODEC_AS_IS = 0
 const CODEC_DEFLATE = 1
 /** Below this, DEFLATE saves less than the call costs. */
 const DEFLATE_FROM = 512
+/** Of a body longer than four of these, one tells whether the whole is worth it: trying costs 30 ms a MiB. */
+const SAMPLE_BYTES = 4096
 
 /** Fresh bytes of the system's generator, whose one copy is the caller's. Drawn in bulk by whoever hands it in. */
 export type Random = (length: number) => Uint8Array
@@ -103,7 +105,7 @@ export class DataKey {
 
     let codec = CODEC_AS_IS
     let stored = body
-    if (compress && body.length >= DEFLATE_FROM) {
+    if (compress && body.length >= DEFLATE_FROM && isWorthDeflating(body)) {
       const deflated = deflateRawSync(body, { level: 1 })
       if (deflated.length < body.length) {
         codec = CODEC_DEFLATE
@@ -171,4 +173,10 @@ export class OpenedKey {
       throw new PayloadError('decrypt', `payload ${ref.i} does not open`, { cause })
     }
   }
+}
+
+function isWorthDeflating(body: Uint8Array): boolean {
+  if (body.length <= 4 * SAMPLE_BYTES) return true
+  const middle = Math.floor((body.length - SAMPLE_BYTES) / 2)
+  return deflateRawSync(body.subarray(middle, middle + SAMPLE_BYTES), { level: 1 }).length < SAMPLE_BYTES
 }

@@ -9,8 +9,8 @@ import { type Source, SourceError } from './verify/source.ts'
 
 export interface ProofOptions {
   readonly payloads: boolean
-  /** 32 bytes; whoever hands them in has obtained the consent. */
-  readonly dataKey?: Uint8Array
+  /** Where the session's opening and the changes of key stand, from whoever knows; else the book is looked through. */
+  readonly places?: { readonly opening?: number; readonly keys: readonly number[] }
 }
 
 /** Makes the proof of a record under the newest head. It judges nothing: checking the proof is the check. */
@@ -30,15 +30,26 @@ export function proveRecord(source: Source, index: number, options: ProofOptions
   }
   const bytes = findLeaf(source, index)
   const leaf = parseLeaf(bytes)
-  const opening = leaf.sid === undefined ? undefined : findOpening(source, leaf.sid, index)
+  const { places } = options
+  const opening = leaf.sid === undefined ? undefined : openingOf(source, leaf.sid, index, places?.opening)
   return {
     v: PROOF_FORMAT,
     ...prove(index, bytes, head),
     ...(opening === undefined ? {} : { session: prove(opening.seq, opening.bytes, head) }),
-    keys: keyChanges(source).map(({ seq, bytes: change, note }) => prove(seq, change, note)),
+    keys: keyChanges(source, places?.keys).map(({ seq, bytes: change, note }) => prove(seq, change, note)),
     ...(options.payloads ? { payloads: ciphertexts(source, leaf) } : {}),
-    ...(options.dataKey === undefined ? {} : { key: encodeBase64(options.dataKey) }),
   }
+}
+
+function openingOf(
+  source: Source,
+  sid: string,
+  below: number,
+  place: number | undefined,
+): { seq: number; bytes: Uint8Array } {
+  return place === undefined
+    ? findOpening(source, sid, below)
+    : { seq: place, bytes: findLeaf(source, place) }
 }
 
 function textOf(bytes: Uint8Array): string {
@@ -71,11 +82,14 @@ function findOpening(source: Source, sid: string, below: number): { seq: number;
   throw new SourceError('damaged', `session ${sid} has no opening`)
 }
 
-function keyChanges(source: Source): { seq: number; bytes: Uint8Array; note: Uint8Array }[] {
-  const authority = new Authority()
-  authority.read(source)
+function keyChanges(
+  source: Source,
+  places: readonly number[] | undefined,
+): { seq: number; bytes: Uint8Array; note: Uint8Array }[] {
+  const leaves = places?.map((seq) => [seq, findLeaf(source, seq)] as const) ?? keyLeavesOf(source)
+  if (leaves.length === 0) return []
   const notes = new Map([...source.checkpoints()].map(({ size, note }) => [size, note]))
-  return [...authority.keyLeaves]
+  return [...leaves]
     .sort(([a], [b]) => a - b)
     .map(([seq, bytes]) => {
       const note = notes.get(seq + 1)
@@ -83,6 +97,12 @@ function keyChanges(source: Source): { seq: number; bytes: Uint8Array; note: Uin
         throw new SourceError('damaged', `the change of key by record ${seq} has no checkpoint`)
       return { seq, bytes, note }
     })
+}
+
+function keyLeavesOf(source: Source): readonly (readonly [number, Uint8Array])[] {
+  const authority = new Authority()
+  authority.read(source)
+  return [...authority.keyLeaves]
 }
 
 function ciphertexts(source: Source, { sid, ref = [] }: Leaf): { i: number; data: string }[] {

@@ -25,6 +25,8 @@ export function check(options: CheckOptions, io: Io): Promise<number> {
       return EXIT.error
     }
     const access = accessBaseline(loaded)
+    if (baseline === undefined && writeBaseline === true)
+      throw new OperatorError('usage', '--write-baseline needs to know which file: --baseline FILE')
     if (baseline === undefined) return agree(`${file} is sound`, [], format, io)
     if (writeBaseline === true) {
       await promises.writeFile(baseline, `${JSON.stringify(access, null, 2)}\n`)

@@ -1,8 +1,9 @@
 /** Every command, its options, and the function that carries it out. */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Scope } from '../book/format.ts'
+import type { Leaf, Scope } from '../book/format.ts'
 import { readSql } from '../sql.ts'
 import { systemClock } from '../system/clock.ts'
+import { OperatorError } from '../system/operator-error.ts'
 import { accessList, accessWhy } from './access.ts'
 import { bookErase, bookRetain, bookRotateKey, bookStatus } from './book.ts'
 import { check } from './check.ts'
@@ -13,10 +14,13 @@ import { exportBook } from './export.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
 import { init } from './init.ts'
 import type { Io } from './io.ts'
+import { pin } from './pin.ts'
 import { proof } from './proof.ts'
+import { addReading } from './reading-commands.ts'
 import { RELEASE } from './release.ts'
+import { retentionPlan, retentionRun } from './retention.ts'
+import { revealKey } from './reveal.ts'
 import { serve } from './serve.ts'
-import { killSession, listSessions } from './sessions.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
 import { verify } from './verify.ts'
 
@@ -72,12 +76,20 @@ export function program(io: Io, run: Run): Command {
     .action((target: string | undefined, options) =>
       run(doctor(target === undefined ? options : { ...options, target }, io)),
     )
+  root
+    .command('pin')
+    .description("show an SSH target's host key, and write it into its known_hosts when you say so")
+    .argument('<target>')
+    .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('--expect <fingerprint>', 'pin this key and no other, without being asked')
+    .action((target: string, options) => run(pin({ ...options, target }, io)))
   addConfiguration(root, io, run)
   addTokens(root, io, run)
   addAccess(root, io, run)
-  addSessions(root, io, run)
+  addReading(root, io, run)
   addEvidence(root, io, run)
   addBook(root, io, run)
+  addRetention(root, io, run)
   return root
 }
 
@@ -145,17 +157,6 @@ function local(command: Command): Command {
     .addOption(new Option('-o, --output <form>').choices(['text', 'json']).default('text'))
 }
 
-function addSessions(root: Command, io: Io, run: Run): void {
-  const sessions = root.command('sessions').description('what is open now')
-  gateway(sessions.command('ls').description('list the open sessions'))
-    .addOption(new Option('-o, --output <form>').choices(['table', 'json']).default('table'))
-    .action((options) => run(listSessions(options, io)))
-  gateway(sessions.command('kill').description('end a session; its user is told'))
-    .argument('<session>')
-    .option('--reason <text>', 'told to the user and recorded')
-    .action((session: string, options) => run(killSession({ ...options, session }, io)))
-}
-
 function addEvidence(root: Command, io: Io, run: Run): void {
   root
     .command('verify')
@@ -187,13 +188,23 @@ function addEvidence(root: Command, io: Io, run: Run): void {
   root
     .command('proof')
     .description('write the evidence of one record, to be verified offline')
-    .argument('<record>', 'its index, or index-hash as it is shown')
+    .argument('<record>', 'its index, index-hash as it is shown, or session.number as it was told')
     .requiredOption('-o, --output <file>', 'where to')
     .option('--data <dir>', "a gateway's data directory")
+    .option(
+      '--config <file>',
+      'its configuration, where no gateway runs, and for --reveal: it says where the keys are',
+    )
+    .option('--token-file <file>', 'a personal token, where the gateway demands one')
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)
-    .action((record: string, options) => run(proof({ ...options, record }, io)))
+    .option('--reveal', "with its session's data key, which opens the whole session; this is recorded", false)
+    .option('--reason <text>', 'for --reveal: recorded')
+    .action((record: string, { reveal, ...options }) => {
+      const handing = reveal ? { reveal: (session: Leaf) => revealKey(options, session) } : {}
+      run(proof({ ...options, ...handing, record, payloads: reveal || options.payloads }, io))
+    })
 }
 
 function addBook(root: Command, io: Io, run: Run): void {
@@ -222,6 +233,17 @@ function addBook(root: Command, io: Io, run: Run): void {
   )
 }
 
+function addRetention(root: Command, io: Io, run: Run): void {
+  const retention = root.command('retention').description('what is older than the configuration keeps it')
+  const clock = systemClock
+  gateway(retention.command('plan').description('say what may go')).action((options) =>
+    run(retentionPlan({ ...options, clock }, io)),
+  )
+  gateway(retention.command('run').description('remove it; its hashes stay')).action((options) =>
+    run(retentionRun({ ...options, clock }, io)),
+  )
+}
+
 /** How a command finds its gateway. */
 function gateway(command: Command): Command {
   return command
@@ -242,7 +264,7 @@ interface EraseOptions {
 
 function scopeOf({ session, payload: refs, below }: EraseOptions): Scope {
   if ([session, refs, below].filter((one) => one !== undefined).length !== 1) {
-    throw new InvalidArgumentError('name exactly one of --session, --payload and --below')
+    throw new OperatorError('usage', 'name exactly one of --session, --payload and --below')
   }
   if (session !== undefined) return { sids: session }
   return refs === undefined ? { below: below ?? 0 } : { refs }

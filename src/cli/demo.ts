@@ -18,10 +18,12 @@ import { readKek } from '../recording.ts'
 import { createLog } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
+import { startDemoHost } from './demo-host.ts'
+import { startDemoMariadb } from './demo-mariadb.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { configOrFail, type Io, visible } from './io.ts'
-import { RELEASE } from './release.ts'
+import { CALLED, RELEASE } from './release.ts'
 
 export interface DemoOptions {
   readonly data?: string
@@ -31,6 +33,9 @@ export interface DemoOptions {
 }
 
 const POSTGRES_PORT = 6432
+const SSH_PORT = 2222
+const MYSQL_PORT = 3307
+const CONSOLE_PORT = 6080
 const LINE_TEXT_MAX = 60
 
 /** What is told when all is ready. */
@@ -44,6 +49,25 @@ export interface DemoReady {
     readonly database: string
     readonly url: string
   }
+  readonly ssh: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    /** Holds the gateway's key, so that nobody has to believe it at first sight. */
+    readonly knownHosts: string
+    readonly command: string
+  }
+  /** Where a MariaDB server is installed. */
+  readonly mysql?: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    readonly database: string
+    readonly command: string
+  }
+  readonly console: { readonly url: string; readonly user: string; readonly password: string }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -55,10 +79,13 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const superuser = randomBytes(18).toString('base64url')
   const server = undo.use(await startEmbeddedPostgres(superuser))
   const shop = await seedShop({ port: server.port, password: superuser })
-  const port = await freePort(options.portBase ?? POSTGRES_PORT, options.portBase !== undefined)
-  const password = newPassword()
-  const file = writeDemo(data, { shop, targetPort: server.port, port, user: 'alice', password })
-  const read = () => configOrFail(file)
+  const host = undo.use(await startDemoHost())
+  const mariadb = undo.use(await startDemoMariadb())
+  const ports = await choosePorts(options.portBase)
+  const secrets = { password: newPassword(), adminPassword: newPassword() }
+  const parts = { shop, targetPort: server.port, host, mariadb, user: 'alice', ...ports, ...secrets }
+  const { config, token } = writeDemo(data, parts)
+  const read = () => configOrFail(config)
   const loaded = await read()
   const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
   const failed = Promise.withResolvers<number>()
@@ -72,7 +99,8 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, port, password)
+  const mysqlToken = mariadb === undefined ? undefined : token
+  const ready = readyOf(data, { ...ports, ...secrets, mysqlToken })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -87,21 +115,69 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   return code
 }
 
-function readyOf(data: string, port: number, password: string): DemoReady {
-  const user = 'alice~orders'
-  const database = 'shop'
-  const url = `postgresql://${user}:${password}@127.0.0.1:${port}/${database}`
-  return { data, postgres: { host: '127.0.0.1', port, user, password, database, url } }
+interface Ports {
+  readonly port: number
+  readonly sshPort: number
+  readonly mysqlPort: number
+  readonly consolePort: number
 }
 
-function tellReady({ data, postgres }: DemoReady, vkey: string, removed: boolean, io: Io): void {
-  const { url, password } = postgres
+async function choosePorts(asked: number | undefined): Promise<Ports> {
+  const choose = (usual: number, behind: number): Promise<number> =>
+    freePort(asked === undefined ? usual : asked + behind, asked !== undefined)
+  return {
+    port: await choose(POSTGRES_PORT, 0),
+    sshPort: await choose(SSH_PORT, 1),
+    mysqlPort: await choose(MYSQL_PORT, 2),
+    consolePort: await choose(CONSOLE_PORT, 3),
+  }
+}
+
+interface Secrets {
+  readonly password: string
+  readonly adminPassword: string
+  /** Where there is a target of that kind. */
+  readonly mysqlToken: string | undefined
+}
+
+function readyOf(data: string, places: Ports & Secrets): DemoReady {
+  const { port, sshPort, mysqlPort, consolePort, password, adminPassword, mysqlToken } = places
+  const user = 'alice~orders'
+  const database = 'shop'
+  const host = '127.0.0.1'
+  const url = `postgresql://${user}:${password}@${host}:${port}/${database}`
+  const knownHosts = join(data, 'demo', 'known_hosts')
+  const command = `ssh -p ${sshPort} -o UserKnownHostsFile=${knownHosts} alice~web@${host}`
+  return {
+    data,
+    postgres: { host, port, user, password, database, url },
+    ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
+    ...(mysqlToken === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, mysqlToken) }),
+    console: { url: `http://${host}:${consolePort}`, user: 'admin', password: adminPassword },
+  }
+}
+
+/** Its listener leads to one target, which need not be named. */
+function mysqlOf(host: string, port: number, password: string): NonNullable<DemoReady['mysql']> {
+  const [user, database] = ['alice', 'stock']
+  const command = `mariadb -h ${host} -P ${port} -u ${user} -p${password} ${database}`
+  return { host, port, user, password, database, command }
+}
+
+function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): void {
+  const { data, postgres, ssh, mysql, console } = ready
+  const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
-  book      ready   npx gatebook verify --data ${data} --key '${vkey}'
+            or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
+  ssh       ready   ${ssh.command}     password: ${password}
+  mysql     ${mysql === undefined ? 'no MariaDB server is installed here' : `ready   ${mysql.command}`}
+  console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
+  book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run the first line in another terminal and try something. Each statement is recorded before it runs:
+  Run a line in another terminal and try something; then look at it in the console. Each statement and command is
+  recorded before it runs:
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
 
 `)

@@ -3,10 +3,12 @@
  * proves that it cannot write: that, and neither a setting nor a parser, is what makes a role read-only.
  */
 import { type DatabaseCredentials, readCredentials } from '../access/credentials.ts'
-import type { Target } from '../config/schema.ts'
+import { readHosts } from '../access/hosts.ts'
+import type { DatabaseTarget } from '../config/schema.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import { examineMysql } from './doctor-mysql.ts'
 import { examinePostgres } from './doctor-postgres.ts'
+import { examineSsh } from './doctor-ssh.ts'
 import type { Finding } from './finding.ts'
 import { configOrFail, type Io, visible } from './io.ts'
 
@@ -22,10 +24,16 @@ export async function doctor(options: DoctorOptions, io: Io): Promise<number> {
     throw new OperatorError('usage', `no target "${options.target}" is configured`)
   }
   const credentials = await readCredentials(config, process.env)
+  const hosts = await readHosts(config, process.env)
   let healthy = true
   for (const [name, target] of config.targets) {
     if (options.target !== undefined && options.target !== name) continue
-    for (const { good, text } of await examine(target, credentials.get(name))) {
+    const known = credentials.get(name)
+    const findings =
+      target.type === 'ssh' || known === undefined
+        ? await examineSsh(name, config, hosts)
+        : await examine(target, known)
+    for (const { good, text } of findings) {
       healthy &&= good
       io.stdout.write(`${good ? 'ok  ' : 'BAD '} ${name}  ${visible(text)}\n`)
     }
@@ -33,8 +41,6 @@ export async function doctor(options: DoctorOptions, io: Io): Promise<number> {
   return healthy ? 0 : 1
 }
 
-async function examine(target: Target, known: DatabaseCredentials | undefined): Promise<Finding[]> {
-  if (target.type === 'ssh' || known === undefined)
-    return [{ good: false, text: 'SSH targets cannot be examined yet' }]
+function examine(target: DatabaseTarget, known: DatabaseCredentials): Promise<Finding[]> {
   return target.type === 'postgres' ? examinePostgres(target, known) : examineMysql(target, known)
 }

@@ -6,6 +6,7 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import { constants, promises } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Accounts } from '../access/accounts.ts'
+import { newHostKey } from '../access/hosts.ts'
 import { createBook } from '../book/create.ts'
 import { formatFault } from '../config/faults.ts'
 import { loadConfig } from '../config/load.ts'
@@ -68,6 +69,8 @@ async function demandNew(folder: string): Promise<void> {
 interface Made {
   readonly vkey: string
   readonly secret: string
+  /** The fingerprint of the key that this gateway shows to SSH clients. */
+  readonly hostKey: string
 }
 
 async function build(partial: string, folder: string, options: InitOptions): Promise<Made> {
@@ -83,6 +86,9 @@ async function build(partial: string, folder: string, options: InitOptions): Pro
   await write('config.yaml', config)
   await writeCertificates(write, name, [...new Set([...hosts, ...LOCAL_HOSTS])], clock.now())
   await write('keys/kek', `${randomBytes(32).toString('base64')}\n`)
+  const hostKey = newHostKey()
+  await write('keys/ssh_host_ed25519.key', hostKey.pem)
+  await write('ssh_host.pub', `${hostKey.line}\n`)
   const data = join(partial, 'data')
   const vkey = createBook({
     directory: data,
@@ -96,7 +102,7 @@ async function build(partial: string, folder: string, options: InitOptions): Pro
   const expires = clock.now() + TOKEN_DAYS * DAY_MS
   const { secret } = accounts.createToken({ user, label: 'made by gatebook init', expires })
   accounts[Symbol.dispose]()
-  return { vkey, secret }
+  return { vkey, secret, hostKey: hostKey.fingerprint }
 }
 
 type Write = (file: string, content: string) => Promise<void>
@@ -145,7 +151,7 @@ async function flush(path: string): Promise<void> {
   await file.sync()
 }
 
-function tellNext({ folder, user, name }: InitOptions, { vkey, secret }: Made, io: Io): void {
+function tellNext({ folder, user, name }: InitOptions, { vkey, secret, hostKey }: Made, io: Io): void {
   const config = join(folder, 'config.yaml')
   io.stdout.write(`${folder} is ready.
 
@@ -160,6 +166,8 @@ Next:
   2. gatebook check ${config}
   3. gatebook serve --config ${config}
   4. psql "postgresql://${user}~TARGET@localhost:6432/DATABASE?sslmode=verify-full&sslrootcert=${join(folder, 'ca.crt')}"
+     ssh -p 2222 ${user}~TARGET@localhost        # its key: ${hostKey}
+  5. https://localhost:8443 is the console: sign in as ${user} with the token
 Move ${basename(folder)}/keys/ca.key off this machine: it is needed only for the next certificate.
 `)
 }
@@ -175,6 +183,9 @@ gateway:
 # People connect as user~target, for example ${user}~orders.
 listeners:
   postgres: { type: postgres, address: 127.0.0.1:6432 }
+  ssh: { type: ssh, address: 127.0.0.1:2222, host_key: file:keys/ssh_host_ed25519.key }
+  # The web console: https://localhost:8443, with the same name and token.
+  console: { type: console, address: 127.0.0.1:8443 }
 
 groups:
   everyone: {}
@@ -185,9 +196,12 @@ users:
 
 roles:
   use-all: { targets: ["*"] }
+  # Reads everything that was recorded and ends sessions; without such a role people see their own sessions only.
+  admin: { read: { targets: ["*"], see: replay, admin: true } }
 
 grants:
   - { group: everyone, role: use-all }
+  - { user: ${JSON.stringify(user)}, role: admin }
 
 recording:
   encryption: { key: file:keys/kek }
@@ -203,6 +217,11 @@ integrity:
 #     database: orders
 #     tls: { mode: verify-full, ca: db-ca.pem }
 #     credentials: { user: gatebook, password: env:ORDERS_PW }
+#   web-1:                            # gatebook pin web-1 shows its key, and writes it down when you say so
+#     type: ssh
+#     address: web-1.internal:22
+#     known_hosts: known_hosts
+#     credentials: { user: deploy, private_key: file:keys/web.key }
 targets: {}
 `
 }

@@ -38,7 +38,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     },
     takeOver: options.takeOver ? tokenOf(options) : undefined,
   }
-  const app = await App.start(appOptions)
+  const app = await App.start(appOptions).catch(explained)
   log.started({ release: RELEASE, gateway: appOptions.loaded.config.gateway.name })
   const reload = (): void => void reloadFrom(app, read, log)
   process.on('SIGHUP', reload)
@@ -53,6 +53,14 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   const stopped = app.stop(options.graceMs).then(() => 'stopped' as const)
   if ((await Promise.race([stopped, hurry])) === 'hurried') await app.stop(0)
   return 0
+}
+
+/** What the operator can do about it is known here: App does not know of the command's options. */
+function explained(error: unknown): never {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code !== 'locked') throw error
+  const next = 'stop the gateway that has it, or start this one with --take-over to replace it'
+  throw new OperatorError('disk', `${wordsOf(error)}: ${next}`, { cause: error })
 }
 
 function tokenOf({ tokenFile }: ServeOptions): NonNullable<AppOptions['takeOver']> {

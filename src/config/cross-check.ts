@@ -1,8 +1,8 @@
 /** What no single value shows: names that must exist elsewhere in the file, and choices that exclude one another. */
 import { didYouMean, type Fault, faultAt, nearest } from './faults.ts'
 import type { Path, Places } from './places.ts'
-import type { Address } from './scalars.ts'
-import type { Config, Role, Target } from './schema.ts'
+import { type Address, LOOPBACK } from './scalars.ts'
+import type { Config, ConsoleListener, Role, Target } from './schema.ts'
 import { isList, reaches } from './selectors.ts'
 
 type Report = (path: Path, at: 'key' | 'value', message: string) => void
@@ -38,7 +38,8 @@ function checkListeners({ listeners, targets }: Config, report: Report): void {
     if (other !== undefined)
       report(['listeners', name, 'address'], 'value', `listener "${other.name}" has this address`)
     taken.push({ name, address: listener.address })
-    if (listener.type === 'metrics') continue
+    if (listener.type === 'console') checkConsole(name, listener, report)
+    if (listener.type === 'metrics' || listener.type === 'console') continue
 
     const target = listener.target === undefined ? undefined : targets.get(listener.target)
     const path = ['listeners', name, 'target']
@@ -61,6 +62,20 @@ function checkListeners({ listeners, targets }: Config, report: Report): void {
     if (listener.target !== undefined && listener.version !== undefined) {
       report(['listeners', name, 'version'], 'key', 'a listener with a target greets as its target does')
     }
+  }
+}
+
+function checkConsole(name: string, listener: ConsoleListener, report: Report): void {
+  const { address, require_tls: tls, public_url: url } = listener
+  if (!tls && !LOOPBACK.includes(address.host)) {
+    report(
+      ['listeners', name, 'require_tls'],
+      'value',
+      'plain HTTP is for loopback: passwords and what was recorded would cross the network in clear',
+    )
+  }
+  if (tls && url?.startsWith('http://')) {
+    report(['listeners', name, 'public_url'], 'value', 'this listener speaks HTTPS: expected https://…')
   }
 }
 
@@ -139,6 +154,7 @@ function jumpOf(target: Target | undefined): string | undefined {
 
 function checkRoles({ roles, targets }: Config, report: Report): void {
   for (const [name, role] of roles) {
+    checkReading(name, role, targets, report)
     for (const [i, pattern] of namesOf(role).entries()) {
       const path = ['roles', name, 'targets', i]
       if (!pattern.includes('*')) demand('target', pattern, targets, path, report)
@@ -151,6 +167,26 @@ function checkRoles({ roles, targets }: Config, report: Report): void {
       if (target.type === 'ssh' || !reaches(role, id, target) || target.read_only_credentials) continue
       report(['roles', name, 'read_only'], 'value', `target "${id}" has no read_only_credentials`)
     }
+  }
+}
+
+function checkReading(name: string, role: Role, targets: Config['targets'], report: Report): void {
+  const { read } = role
+  if (read === undefined) {
+    const isEmpty = isList(role.targets) && role.targets.length === 0
+    if (isEmpty) report(['roles', name], 'key', 'expected "targets" or "read": this role gives nothing')
+    return
+  }
+  if (role.hours !== undefined) {
+    report(
+      ['roles', name, 'hours'],
+      'key',
+      'hours hold for connecting alone: "read" belongs into another role',
+    )
+  }
+  for (const [i, pattern] of (isList(read.targets) ? read.targets : []).entries()) {
+    if (!pattern.includes('*'))
+      demand('target', pattern, targets, ['roles', name, 'read', 'targets', i], report)
   }
 }
 

@@ -37,6 +37,8 @@ export const size = written('a size such as 512KiB or 16MiB', /^\d{1,4}(KiB|MiB)
   (text) => Number.parseInt(text, 10) * (text.endsWith('MiB') ? 1 << 20 : 1 << 10),
 )
 
+export const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost']
+
 export interface Address {
   readonly host: string
   readonly port: number
@@ -82,6 +84,11 @@ export const glob = written('a name in which * stands for any characters', /^[^\
 
 export const line = written('one line of text', /^[^\p{Cc}]{1,500}$/u)
 
+/** Scheme, host and perhaps a port, and nothing behind them. */
+export const origin = sound('https://host or https://host:port, without a path', (text) => {
+  return /^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).origin === text
+})
+
 export const fingerprint = written(
   'the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, ":" between them allowed',
   /^(?:[0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}$/,
@@ -101,7 +108,7 @@ export const hostKey = written(
 /** Where a port may be forwarded to; either half may be a `*`. Or a socket's path, with * as wildcard. */
 export const destination = written(
   'host:port, either of them may be *, or the path of a socket',
-  /^((\*|[^\s:]+|\[[0-9a-fA-F:]+\]):(\*|\d{1,5})|\/[^\s]{1,512})$/,
+  /^((\*|[^\s:]+|\[[0-9a-fA-F:.]+\]):(\*|\d{1,5})|\/[^\s]{1,512})$/,
 )
 
 /** An environment variable that may pass, or the beginning of several. */

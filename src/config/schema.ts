@@ -6,7 +6,9 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { VERB_CLASSES, VERBS } from '../../protocols/statement-facts.ts'
+import { listeners } from './listeners.ts'
 import { named } from './named.ts'
+import { reading, targetSelector } from './reading.ts'
 import * as is from './scalars.ts'
 import { sshProgram, targets } from './targets.ts'
 
@@ -52,54 +54,6 @@ function gateway({ path }: is.Located) {
     .describe('This gateway itself')
 }
 
-const listening = {
-  address: is.listenAddress.describe('host:port to listen on'),
-  proxy_protocol: z
-    .strictObject({ from: z.array(is.network).min(1) })
-    .optional()
-    .describe('PROXY protocol v2: demanded from these networks, refused from all others'),
-}
-
-const selling = {
-  ...listening,
-  require_tls: z.boolean().default(true).describe('Refuse clients that do not ask for TLS'),
-  target: is.name.optional().describe('The only target of this listener; then no ~target is needed'),
-}
-
-function listeners({ secret }: is.Located) {
-  const postgres = z.strictObject({
-    type: z.literal('postgres'),
-    ...selling,
-    login: z
-      .enum(['scram', 'password'])
-      .default('scram')
-      .describe('How everybody logs in here: SCRAM-SHA-256, or the password in clear inside TLS'),
-  })
-  const mysql = z.strictObject({
-    type: z.literal('mysql'),
-    ...selling,
-    family: z.enum(['mysql', 'mariadb']).default('mysql').describe('What a shared listener greets as'),
-    version: is.line.optional().describe('The version with which a shared listener greets'),
-  })
-  const ssh = z.strictObject({
-    type: z.literal('ssh'),
-    ...listening,
-    target: selling.target,
-    host_key: z
-      .union([secret.transform((one) => [one]), z.array(secret).min(1).max(8)], { error: is.SECRET_EXPECTED })
-      .describe('The private keys this gateway shows to SSH clients, one or several: OpenSSH files or PEM'),
-    user_ca: z
-      .array(is.sshKey)
-      .max(16)
-      .default([])
-      .describe('Public keys whose user certificates log in whoever they name as principal'),
-  })
-  const metrics = z.strictObject({ type: z.literal('metrics'), address: listening.address })
-  return named(is.name, z.discriminatedUnion('type', [postgres, mysql, ssh, metrics])).describe(
-    'Where clients come in',
-  )
-}
-
 const auth = z
   .strictObject({
     sessions: z
@@ -143,6 +97,9 @@ function users({ secret }: is.Located) {
         .describe(
           'An argon2id hash ($argon2id$…) or a SCRAM verifier (SCRAM-SHA-256$4096:…), never the password',
         ),
+      totp: secret
+        .optional()
+        .describe('A secret for one-time codes in base32: SSH then asks for one too, databases cannot'),
       ssh_keys: z.array(is.sshKey).max(64).default([]),
       certificates: z
         .array(certificate)
@@ -175,11 +132,8 @@ const hours = z
 const roles = named(
   is.name,
   z.strictObject({
-    targets: z
-      .union([z.array(is.glob).min(1), z.record(is.name, is.name)], {
-        error: 'expected a list of target names, or a map of labels that a target must have',
-      })
-      .describe('Names, with * as wildcard, or labels that must all be there'),
+    targets: targetSelector.default([]),
+    read: reading.optional(),
     databases: z.array(is.glob).min(1).optional().describe('Databases, with * as wildcard; all unless given'),
     read_only: z
       .boolean()
@@ -335,6 +289,7 @@ type ValueOf<M> = M extends ReadonlyMap<string, infer V> ? V : never
 
 export type Config = Frozen<z.output<ReturnType<typeof configSchema>>>
 export type Listener = ValueOf<Config['listeners']>
+export type ConsoleListener = Extract<Listener, { type: 'console' }>
 export type Target = ValueOf<Config['targets']>
 export type DatabaseTarget = Extract<Target, { type: 'postgres' | 'mysql' }>
 export type SshTarget = Extract<Target, { type: 'ssh' }>

@@ -1,13 +1,15 @@
 /** What the control socket can be asked: one entry per command, each with the form of what it takes. */
 import { z } from 'zod'
 import { LOCAL_SUBJECT } from '../access/events.ts'
-import type { LiveConnection } from '../access/live.ts'
+import { endedBy, type LiveConnection } from '../access/live.ts'
 import type { Gate } from '../gate/gate.ts'
-import { AdministrationError, erase, retain, rotateSigningKey } from '../record/administration.ts'
+import { erase, retain, reveal, rotateSigningKey } from '../record/administration.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import type { Command } from './server.ts'
 
 export interface CommandParts {
+  /** Answers a question of a reader, recorded before it is answered. */
+  readonly read: (question: unknown, sub: string, reason: string | undefined) => Promise<unknown>
   readonly gate: Gate
   readonly reload: () => Promise<readonly string[]>
   /** Another process takes this gateway's place; says how long this one takes to end. */
@@ -40,7 +42,12 @@ const scope = z.union([
   z.strictObject({ below: z.int().min(1) }),
 ])
 
-export function controlCommands({ gate, reload, handOver }: CommandParts): ReadonlyMap<string, Command> {
+export function controlCommands({
+  gate,
+  reload,
+  handOver,
+  read,
+}: CommandParts): ReadonlyMap<string, Command> {
   const { recorder, live } = gate.parts
   return new Map<string, Command>([
     ['sessions.list', takes(z.strictObject({}), () => live.list().map(sessionRow))],
@@ -52,10 +59,7 @@ export function controlCommands({ gate, reload, handOver }: CommandParts): Reado
         const why = given.reason === undefined ? {} : { private: { reason: given.reason } }
         gate.note({ type: 'admin', act: 'session.kill', sub, outcome: 'ok', about: given.session, ...why })
         const by = sub === LOCAL_SUBJECT ? 'an administrator' : sub
-        connection.end({
-          why: 'admin',
-          message: `${by} ended it${given.reason === undefined ? '' : `: ${given.reason}`}`,
-        })
+        connection.end(endedBy(by, given.reason))
         return sessionRow(connection)
       }),
     ],
@@ -67,6 +71,12 @@ export function controlCommands({ gate, reload, handOver }: CommandParts): Reado
         gate.note({ type: 'admin', act: 'gateway.hand-over', sub, outcome: 'ok' })
         return ending
       }),
+    ],
+    [
+      'read',
+      takes(z.strictObject({ question: z.looseObject({ type: z.string() }), reason }), (given, sub) =>
+        read(given.question, sub, given.reason),
+      ),
     ],
     ['book.status', takes(z.strictObject({}), () => recorder.status())],
     [
@@ -82,6 +92,12 @@ export function controlCommands({ gate, reload, handOver }: CommandParts): Reado
       ),
     ],
     [
+      'book.reveal',
+      takes(z.strictObject({ session: sid, reason }), (given, sub) =>
+        reveal(recorder, given.session, act(sub, given.reason)),
+      ),
+    ],
+    [
       'book.rotate-key',
       takes(z.strictObject({ reason }), async (given, sub) => ({
         vkey: await rotateSigningKey(recorder, act(sub, given.reason)),
@@ -94,13 +110,7 @@ function takes<Given>(form: z.ZodType<Given>, run: (given: Given, sub: string) =
   return async (given, { sub }) => {
     const parsed = form.safeParse(given)
     if (!parsed.success) throw new OperatorError('usage', z.prettifyError(parsed.error))
-    try {
-      return await run(parsed.data, sub)
-    } catch (error) {
-      if (error instanceof AdministrationError)
-        throw new OperatorError('usage', error.message, { cause: error })
-      throw error
-    }
+    return run(parsed.data, sub)
   }
 }
 

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { HostCommand, SshStep } from '../../protocols/ssh/index.ts'
 import type { Mark, Reach } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
+import type { Clock } from '../system/clock.ts'
 import { Fences } from './fences.ts'
 import { OUTLET_HIGH, OUTLET_LOW, writeAll } from './outlet.ts'
 
@@ -18,9 +19,12 @@ export interface OutletEvents {
   readonly onRoom: () => void
   /** A record on which something waits cannot be made. */
   readonly onFailure: () => void
+  /** The book is behind: nobody is asked for more until it is not. */
+  readonly isBehind: () => boolean
 }
 
-type HostItem = HostCommand | { readonly type: 'end' }
+type Credit = Extract<SshStep, { type: 'credit' }>
+type HostItem = HostCommand | Credit | { readonly type: 'end' }
 
 export class HostOutlet {
   readonly #fences: Fences<HostItem>
@@ -53,6 +57,7 @@ export class HostOutlet {
     this.#fences.fence(mark, reach)
   }
 
+  /** Credit too: it must not come ahead of the command that makes its channel. */
   send(item: HostItem): void {
     if (this.#fences.isEmpty) {
       this.#now(item)
@@ -62,10 +67,6 @@ export class HostOutlet {
     this.#fences.push(item)
   }
 
-  credit(channel: number, bytes: number): void {
-    this.#host?.credit(channel, bytes)
-  }
-
   abandon(): void {
     this.#fences.abandon()
     this.#host?.end()
@@ -73,27 +74,38 @@ export class HostOutlet {
 
   #now(item: HostItem): void {
     if (item.type === 'end') this.#host?.end()
+    else if (item.type === 'credit') this.#host?.credit(item.channel, item.bytes)
     else this.#host?.command(item)
   }
 }
 
-type Credit = Extract<SshStep, { type: 'credit' }>
-type PersonItem = Extract<SshStep, { type: 'send' }> | Credit | { readonly type: 'close' }
+/** For a client to show what it was told, before it hears that it is over. */
+const PATIENCE_MS = 250
+
+type PersonItem = Extract<SshStep, { type: 'send' | 'patience' }> | Credit | { readonly type: 'close' }
+
+export interface PersonParts {
+  readonly socket: Socket
+  readonly recorder: Recorder
+  readonly clock: Clock
+}
 
 /** Bytes, credit for the host and the end are one queue. */
 export class PersonOutlet {
   readonly #socket: Socket
-  readonly #recorder: Recorder
+  readonly #clock: Clock
   readonly #host: HostOutlet
   readonly #events: OutletEvents
   readonly #fences: Fences<PersonItem>
   #held = 0
   /** Credit that waits for the socket to take what made the room. */
   #credits: Credit[] = []
+  /** What waits for a moment to pass. */
+  #later: PersonItem[] | undefined
 
-  constructor(socket: Socket, recorder: Recorder, host: HostOutlet, events: OutletEvents) {
+  constructor({ socket, recorder, clock }: PersonParts, host: HostOutlet, events: OutletEvents) {
     this.#socket = socket
-    this.#recorder = recorder
+    this.#clock = clock
     this.#host = host
     this.#events = events
     this.#fences = new Fences(recorder, {
@@ -122,7 +134,7 @@ export class PersonOutlet {
 
   /** Ends the socket once everything before it is out. */
   end(): void {
-    if (this.#fences.isEmpty) this.#socket.end()
+    if (this.#fences.isEmpty) this.#now({ type: 'close' })
     else this.#fences.push({ type: 'close' })
   }
 
@@ -135,21 +147,21 @@ export class PersonOutlet {
   /** Gives the credit that waited, if there is room now. */
   room(): void {
     if (!this.#isTight) {
-      for (const { channel, bytes } of this.#credits.splice(0)) this.#host.credit(channel, bytes)
+      for (const credit of this.#credits.splice(0)) this.#host.send(credit)
     }
     this.#events.onRoom()
   }
 
   /** Whether the host must not be given more to say. */
   get #isTight(): boolean {
-    return this.#socket.writableLength > OUTLET_LOW || this.#recorder.congested
+    return this.#socket.writableLength > OUTLET_LOW || this.#events.isBehind()
   }
 
   #letOut(items: readonly PersonItem[]): void {
     let run: Uint8Array[] = []
     for (const item of items) {
-      if (item.type === 'send') {
-        this.#held -= item.bytes.length
+      if (item.type === 'send') this.#held -= item.bytes.length
+      if (item.type === 'send' && this.#later === undefined) {
         run.push(item.bytes)
         continue
       }
@@ -162,9 +174,20 @@ export class PersonOutlet {
   }
 
   #now(item: PersonItem): void {
-    if (item.type === 'send') this.#socket.write(item.bytes)
+    if (this.#later !== undefined) this.#later.push(item)
+    else if (item.type === 'send') this.#socket.write(item.bytes)
     else if (item.type === 'close') this.#socket.end()
+    else if (item.type === 'patience') this.#wait()
     else if (this.#isTight) this.#credits.push(item)
-    else this.#host.credit(item.channel, item.bytes)
+    else this.#host.send(item)
+  }
+
+  #wait(): void {
+    this.#later = []
+    this.#clock.after(PATIENCE_MS, () => {
+      const items = this.#later ?? []
+      this.#later = undefined
+      for (const item of items) this.#now(item)
+    })
   }
 }

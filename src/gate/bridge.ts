@@ -71,6 +71,8 @@ export class Bridge {
   #barrier: Barrier | undefined
   #mark: Mark = 0
   #early: HostEvent[] = []
+  /** Whether the book was behind after the last record, and has not caught up since. */
+  #behind = false
   #relieving = false
   #stopping: Pumped | undefined
   #ended: Pumped | undefined
@@ -82,9 +84,10 @@ export class Bridge {
     const events = {
       onRoom: () => this.#settle(),
       onFailure: () => this.#fail(CANNOT_RECORD),
+      isBehind: () => this.#behind,
     }
     this.#toHost = new HostOutlet(parts.recorder, events)
-    this.#toPerson = new PersonOutlet(parts.socket, parts.recorder, this.#toHost, events)
+    this.#toPerson = new PersonOutlet(parts, this.#toHost, events)
   }
 
   get idle(): boolean {
@@ -204,6 +207,7 @@ export class Bridge {
         this.#toPerson.send(step)
         break
       case 'credit':
+      case 'patience':
         this.#toPerson.send(step)
         break
       case 'judge': {
@@ -224,6 +228,7 @@ export class Bridge {
   #record({ event }: Extract<SshStep, { type: 'record' }>): void {
     if (this.#service === undefined) return
     this.#mark = Math.max(this.#mark, this.#service.session.record(event))
+    this.#behind ||= this.#parts.recorder.congested
     const isStream = event.type === 'data'
     const announces = isStream ? event.stream === 'in' : event.type === 'begin' || event.type === 'decision'
     if (announces) this.#toHost.fence(this.#mark, this.#barrier?.forward)
@@ -254,10 +259,9 @@ export class Bridge {
   /** Reads on or not: whoever takes no answers, or waits for one, or is ahead of the book, asks nothing further. */
   #settle(): void {
     if (this.#ended !== undefined) return
-    const { socket, recorder } = this.#parts
-    const full = this.#toPerson.isFull || this.#toHost.isFull
-    if (recorder.congested) this.#waitForRelief()
-    if (full || this.#proving || recorder.congested) socket.pause()
+    const { socket } = this.#parts
+    if (this.#behind) this.#waitForRelief()
+    if (this.#toPerson.isFull || this.#toHost.isFull || this.#proving || this.#behind) socket.pause()
     else if (socket.isPaused()) socket.resume()
   }
 
@@ -266,6 +270,7 @@ export class Bridge {
     this.#relieving = true
     void this.#parts.recorder.relieved().then(() => {
       this.#relieving = false
+      this.#behind = false
       this.#toPerson.room()
     })
   }
@@ -333,9 +338,10 @@ export class Bridge {
     const isMute = this.#toPerson.abandon() || this.#steps.slice(this.#at).some(({ type }) => type === 'send')
     this.#toHost.abandon()
     this.#end({ why: 'limit', message: refusal.what })
-    const last = connection.stop(refusal)
-    for (const step of last) if (step.type === 'send' && !isMute) socket.write(step.bytes)
-    socket.end()
+    for (const step of connection.stop(refusal)) {
+      if (!isMute && (step.type === 'send' || step.type === 'patience')) this.#toPerson.send(step)
+    }
+    this.#toPerson.end()
     linger(socket)
   }
 }

@@ -27,6 +27,8 @@ export interface InForce {
   /** The keys of SSH, of both sides. */
   readonly hosts: Hosts
   readonly tls: ServerTls
+  /** The same certificate in PEM, for servers that make their own context. */
+  readonly certificate: { readonly cert: Uint8Array; readonly key: Uint8Array }
 }
 
 export interface GateParts {

@@ -90,7 +90,6 @@ async function enter(
 ): Promise<void> {
   const { connection, arrived } = entering
   const split = splitLogin(arrived.typed, gate.inForce.loaded.config.targets)
-  const [kex = '', hostKey = '', cipher = ''] = connection.algorithms
   const admission = await admit(gate, {
     door: 'ssh',
     typed: arrived.typed,
@@ -101,7 +100,7 @@ async function enter(
       ...(listener.target === undefined ? {} : { bound: listener.target }),
     },
     peer: accepted.peer,
-    claims: { client: connection.clientVersion, kex, hostKey, cipher },
+    claims: { client: connection.clientVersion, algorithms: connection.algorithms.join(' ') },
   })
   accepted.known()
   if (admission.type === 'refused') {

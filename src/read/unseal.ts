@@ -2,17 +2,18 @@
  * Opening payloads with the key encryption key. A session's key is unwrapped, held against the commitment of its
  * opening leaf, and kept for a while; the payload's bytes are held against the leaf before they are opened.
  */
-import type { Database } from 'better-sqlite3'
+import type { Database, Statement } from 'better-sqlite3'
 import type { Leaf, Ref } from '../book/format.ts'
 import { parseLeaf } from '../book/format.ts'
 import type { Kek, KeyStore } from '../book/keys.ts'
-import { OpenedKey } from '../book/payload.ts'
-import { readLeaves, readPayload } from '../book/reader.ts'
+import { OpenedKey, PayloadError } from '../book/payload.ts'
+import { readLeaves } from '../book/reader.ts'
+import { Remembered } from './remembered.ts'
 
-export const KEYS_KEPT = 256
+export const KEYS_KEPT = 4096
 
 /** Why a payload cannot be shown. */
-export type Unopened = 'erased' | 'key-destroyed' | 'no-opening'
+export type Unopened = 'erased' | 'key-destroyed' | 'no-opening' | 'damaged'
 
 export type Opened = { readonly type: 'opened'; readonly body: Buffer } | { readonly type: Unopened }
 
@@ -21,23 +22,48 @@ export class Unsealer {
   readonly #keys: KeyStore
   readonly #kek: Kek
   readonly #origin: string
+  readonly #payload: Statement
   readonly #kept = new Map<string, OpenedKey>()
+  readonly #openings = new Remembered<string>(KEYS_KEPT)
 
   constructor(db: Database, keys: KeyStore, kek: Kek, origin: string) {
     this.#db = db
     this.#keys = keys
     this.#kek = kek
     this.#origin = origin
+    this.#payload = db.prepare('SELECT data FROM payload WHERE sid = ? AND i = ?').pluck()
+  }
+
+  /** Told of a session's opening leaf, so that it need not be looked for; the key is held against it all the same. */
+  learn(leaf: Leaf): void {
+    if (leaf.sid !== undefined && leaf.com !== undefined) this.#openings.set(leaf.sid, leaf.com)
+  }
+
+  /** After an erasure: what was opened before must not open again. */
+  forget(): void {
+    this.#kept.clear()
+  }
+
+  /** The bytes as they are stored; undefined where they are gone. */
+  sealed(sid: string, i: number): Buffer | undefined {
+    return this.#payload.get(sid, i) as Buffer | undefined
   }
 
   /** One payload that `leaf` names. */
   open(leaf: Pick<Leaf, 'sid'>, ref: Ref): Opened {
     const { sid } = leaf
     if (sid === undefined) return { type: 'no-opening' }
-    const bytes = readPayload(this.#db, sid, ref)
+    const bytes = this.sealed(sid, ref.i)
     if (bytes === undefined) return { type: 'erased' }
     const key = this.#keyOf(sid)
-    return key instanceof OpenedKey ? { type: 'opened', body: key.open(ref, bytes) } : { type: key }
+    if (!(key instanceof OpenedKey)) return { type: key }
+    try {
+      return { type: 'opened', body: key.open(ref, bytes) }
+    } catch (error) {
+      // The verifier says which; a reader shows the rest.
+      if (error instanceof PayloadError) return { type: 'damaged' }
+      throw error
+    }
   }
 
   /** All parts of one type that `leaf` names, put together; undefined where it names none or one cannot be opened. */
@@ -56,8 +82,8 @@ export class Unsealer {
     const kept = this.#kept.get(sid)
     if (kept !== undefined) return kept
     const row = this.#keys.find(sid)
-    if (row === undefined) return 'key-destroyed'
-    const com = this.#commitmentOf(sid, row.floor)
+    if (row === undefined || row.kek !== this.#kek.id) return 'key-destroyed'
+    const com = this.#openings.get(sid) ?? this.#commitmentOf(sid, row.floor)
     if (com === undefined) return 'no-opening'
     const bytes = this.#kek.unwrap(this.#origin, row)
     const key = new OpenedKey(this.#origin, sid, bytes, com)

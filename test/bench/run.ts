@@ -2,11 +2,17 @@
 import { cpus, release, totalmem } from 'node:os'
 import { runBook, type SuiteOptions } from './book/suite.ts'
 import { asLine, type Figure } from './figures.ts'
+import { runMysql } from './mysql/suite.ts'
 import { POSTGRES_SUITES } from './postgres/suite.ts'
+import { runSearch } from './search/suite.ts'
+import { runSsh } from './ssh/suite.ts'
 
 const SUITES: ReadonlyMap<string, (options: SuiteOptions) => Promise<void>> = new Map([
   ['book', runBook],
   ...POSTGRES_SUITES,
+  ['search', runSearch],
+  ['ssh', runSsh],
+  ['mysql', runMysql],
 ])
 
 /** `postgres` is all of `postgres.statements`, `postgres.bulk` and so on. */

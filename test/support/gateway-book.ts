@@ -123,6 +123,7 @@ export class BookReader implements Disposable {
       case 'login':
       case 'admin':
       case 'config':
+      case 'audit.read':
         this.#note(leaf)
         return
       default:

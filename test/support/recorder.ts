@@ -45,6 +45,14 @@ export function newBook(
   return directory
 }
 
+/** The same for all tests of a file, which removes it at its end. */
+export function newBookForFile(): { readonly directory: string; readonly remove: () => void } {
+  const folder = mkdtempSync(join(SCRATCH, 'gatebook-test-'))
+  const directory = join(folder, 'data')
+  createBook({ directory, origin: ORIGIN, journalBytes: JOURNAL_BYTES, ballastBytes: BALLAST_BYTES })
+  return { directory, remove: () => rmSync(folder, { recursive: true, force: true }) }
+}
+
 /** What a process that is killed at this moment leaves, as a directory of its own. */
 export function crashed(directory: string): string {
   const copy = join(temporaryFolder(), 'data')

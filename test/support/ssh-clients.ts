@@ -94,3 +94,44 @@ export function opensshOptions(port: number, key: string): readonly string[] {
     ...['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'ConnectTimeout=10'],
   ]
 }
+
+/** A client that runs while a test looks on and types. */
+export interface Client {
+  /** Resolves when this has been shown, at the latest after 20 seconds. */
+  shows(text: string): Promise<void>
+  type(text: string): void
+  readonly hasEnded: boolean
+  readonly ended: Promise<Outcome>
+}
+
+export function start(program: string, args: readonly string[]): Client {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const out: Buffer[] = []
+  let err = ''
+  let hasEnded = false
+  child.stdout.on('data', (bytes) => out.push(bytes))
+  child.stderr.on('data', (bytes) => {
+    err += bytes
+  })
+  child.stdin.on('error', () => undefined)
+  const ended = new Promise<Outcome>((resolve) => {
+    child.on('close', (code) => {
+      hasEnded = true
+      resolve({ code, out: Buffer.concat(out), err })
+    })
+  })
+  return {
+    async shows(text) {
+      for (let look = 0; look < 1000 && !hasEnded; look++) {
+        if (Buffer.concat(out).includes(text)) return
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      throw new Error(`never shown: ${text}`)
+    },
+    type: (text) => void child.stdin.write(text),
+    get hasEnded() {
+      return hasEnded
+    },
+    ended,
+  }
+}

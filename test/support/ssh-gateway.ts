@@ -1,19 +1,24 @@
 /** A whole gateway before Debian's sshd, and what its book says of the way between them. */
 import { spawnSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { TestGateway } from './gateway.ts'
+import { fingerprint, publicBlob } from '../../protocols/ssh/index.ts'
+import { type GatewayOptions, TestGateway } from './gateway.ts'
+import { SshBook } from './ssh-book.ts'
 import { type Outcome, opensshOptions, type RunOptions, run } from './ssh-clients.ts'
 import type { Sshd } from './ssh-sshd.ts'
 
-export interface SshGatewayOptions {
+export interface SshGatewayOptions extends Pick<GatewayOptions, 'openJournal' | 'journalBytes'> {
   /** Further lines of the target `web`, such as `forward: ["127.0.0.1:*"]`. */
   readonly target?: string
   /** Further targets, as YAML. */
   readonly targets?: string
+  /** Whether the listener leads to `web` alone; it does. */
+  readonly bound?: false
   /** Further lines of the listener. */
   readonly listener?: string
+  readonly files?: Readonly<Record<string, string>>
   readonly changes?: readonly (readonly [from: string, to: string])[]
 }
 
@@ -43,18 +48,27 @@ export async function startSshGateway(sshd: Sshd, options: SshGatewayOptions = {
     '  ssh:',
     '    type: ssh',
     '    address: "127.0.0.1:0"',
+    ...(options.bound === false ? [] : ['    target: web']),
     '    host_key: ["file:ssh_ed25519.key", "file:ssh_ecdsa.key", "file:ssh_rsa.key"]',
     ...(options.listener ?? '').split('\n').map((line) => (line === '' ? '' : `    ${line}`)),
   ]
+  const { openJournal, journalBytes } = options
   return TestGateway.start({
+    ...(openJournal === undefined ? {} : { openJournal }),
+    ...(journalBytes === undefined ? {} : { journalBytes }),
     targets: [...web, options.targets ?? ''].filter((line) => line !== '').join('\n'),
-    files: { ...HOST_KEYS, 'web.key': sshd.privateKey },
+    files: { ...HOST_KEYS, 'web.key': sshd.privateKey, ...options.files },
     changes: [
       ['listeners:\n', `listeners:\n${listener.filter((line) => line !== '').join('\n')}\n`],
       ['alice: { groups: [engineering],', `alice: { groups: [engineering], ssh_keys: ["${key}"],`],
       ...(options.changes ?? []),
     ],
   })
+}
+
+/** The fingerprint of the host key of that type that the gateway shows. */
+export function hostKeyPrint(name: keyof typeof HOST_KEYS): string {
+  return fingerprint(publicBlob(createPublicKey(HOST_KEYS[name])))
 }
 
 /** The public key of a key pair in the sshd's folder, made when it is not there yet. */
@@ -76,7 +90,29 @@ export function sshThrough(
   options: RunOptions & { readonly login?: string } = {},
 ): Promise<Outcome> {
   const { login = 'alice~web', ...rest } = options
+  return runSsh(gatewayOptions(sshd, gateway), `${login}@127.0.0.1`, args, rest)
+}
+
+/** OpenSSH to the host itself. */
+export function sshDirectly(sshd: Sshd, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  return runSsh(opensshOptions(sshd.port, join(sshd.folder, 'user')), `${sshd.user}@127.0.0.1`, args, options)
+}
+
+function runSsh(
+  flags: readonly string[],
+  destination: string,
+  args: readonly string[],
+  options: RunOptions,
+): Promise<Outcome> {
+  // The last argument is the command; an empty one stands for none.
   const command = args.at(-1) ?? ''
-  const flags = [...args.slice(0, -1), ...gatewayOptions(sshd, gateway), `${login}@127.0.0.1`]
-  return run('ssh', command === '' ? flags : [...flags, command], rest)
+  const all = [...args.slice(0, -1), ...flags, destination]
+  return run('ssh', command === '' ? all : [...all, command], options)
+}
+
+/** Ends the gateway in order, and reads what its book holds then. */
+export async function closedBook(gateway: TestGateway): Promise<SshBook> {
+  await gateway.stop()
+  gateway.verify({ closed: true })
+  return SshBook.read(gateway.folder)
 }

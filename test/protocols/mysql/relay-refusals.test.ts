@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { answerNative } from '../../../protocols/mysql/auth.ts'
 import { FLAG } from '../../../protocols/mysql/capabilities.ts'
+import type { Step } from '../../../protocols/relay.ts'
 import { type Done, hex, join, packet, text } from '../../support/mysql-play.ts'
 import {
   begin,
@@ -420,7 +421,6 @@ describe('the limit of rows', () => {
       { to: 'client', hex: hex(join(...many.slice(0, 5))) },
       { event: 'begin', op: 3, act: 'db.cancel', parent: 1, meta: { gateway: true } },
       { step: 'cancel' },
-      { event: 'end', op: 3, outcome: 'ok' },
       { event: 'end', op: 1, outcome: 'error', code: '1317', rows: 2, msg: 'more than 2 rows' },
       { step: 'hold' },
       { to: 'client', hex: expect.stringContaining(hex(LIMIT).slice(8)) },
@@ -428,7 +428,24 @@ describe('the limit of rows', () => {
       { step: 'hold' },
       { to: 'client' },
     ])
-    expect(done[10]?.hex?.slice(6, 8)).toBe('06')
+    expect(done[9]?.hex?.slice(6, 8)).toBe('06')
+  })
+
+  test('lets nothing follow until the cancel cannot hit it any more', () => {
+    const { machine, ledger } = begin(relayOptions({ rowsMax: 1 }))
+    const take = (steps: readonly Step[]): void => void ledger.take(steps)
+    take(machine.receive('client', query('select a')))
+    take(machine.receive('target', join(...rows(1, ['1', '2']))))
+    expect(machine.full).toBe(true)
+    take(machine.receive('client', query('select 2')))
+    expect(Buffer.from(ledger.bytes('target')).includes('select 2')).toBe(false)
+    take(machine.cancelled('ok'))
+    expect(machine.full).toBe(false)
+    expect(Buffer.from(ledger.bytes('target')).includes('select 2')).toBe(true)
+    expect(ledger.events().filter(({ op }) => op === 2)).toMatchObject([
+      { act: 'db.cancel' },
+      { outcome: 'ok' },
+    ])
   })
 
   test('counts the rows of all results, and only rows', () => {

@@ -10,6 +10,7 @@ import {
   type Greeting,
   type Login,
   type Method,
+  type MysqlRelay,
   makeVerifier,
   QUIT,
   type Question,
@@ -18,7 +19,7 @@ import {
   refuse,
   relay,
 } from '../../../protocols/mysql/index.ts'
-import type { Relay, Side, Step } from '../../../protocols/relay.ts'
+import type { Side, Step } from '../../../protocols/relay.ts'
 import { Ledger } from '../../support/mysql-play.ts'
 import type { Server } from './server.ts'
 
@@ -285,7 +286,7 @@ const REFUSAL = {
 } as const
 
 function pump(
-  machine: Relay & { readonly full?: boolean },
+  machine: MysqlRelay,
   client: Line,
   target: Line,
   ledger: Ledger,
@@ -300,7 +301,7 @@ function pump(
         else if (step.type === 'judge') {
           const refused = refuses(Buffer.from(step.statement.text).toString())
           carryOut(machine.verdict(refused ? { allow: false, refusal: REFUSAL } : { allow: true }))
-        } else if (step.type === 'cancel') void stop()
+        } else if (step.type === 'cancel') void stop().then(() => carryOut(machine.cancelled('ok')))
         else if (step.type === 'close') {
           client.socket.end()
           target.socket.end()

@@ -1,6 +1,19 @@
-/** OpenSSH through the whole gateway to Debian's sshd, and what its book says of it. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { sshThrough, startSshGateway } from '../../support/ssh-gateway.ts'
+/** Who is let in by SSH and as whom, who is refused and in which words, and how sessions end from outside. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { codeAt, parseCodeSecret } from '../../../src/access/second-factor.ts'
+import { PASSWORD, type TestGateway } from '../../support/gateway.ts'
+import { background, opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
+import {
+  closedBook,
+  gatewayOptions,
+  personKey,
+  type SshGatewayOptions,
+  sshThrough,
+  startSshGateway,
+} from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 let sshd: Sshd
@@ -11,14 +24,516 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-test('a command runs, and stands in the book', async () => {
-  await using gateway = await startSshGateway(sshd)
-  const { code, out, err } = await sshThrough(sshd, gateway, ['cat; echo more >&2; exit 7'], {
-    input: 'hello\n',
+const open: TestGateway[] = []
+async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
+  const gateway = await startSshGateway(sshd, { bound: false, ...options })
+  open.push(gateway)
+  return gateway
+}
+
+afterEach(async () => {
+  for (const gateway of open.splice(0)) await gateway[Symbol.asyncDispose]()
+})
+
+type Login = RunOptions & { readonly login?: string }
+
+const through = (gateway: TestGateway, args: readonly string[], options: Login = {}) =>
+  sshThrough(sshd, gateway, args, options)
+
+/** Answers each prompt of ssh's by one secret. */
+function typing(secret: string): Login {
+  const path = join(sshd.folder, 'askpass')
+  writeFileSync(path, `#!/bin/sh\nprintf '%s\\n' "$GATEBOOK_SECRET"\n`, { mode: 0o755 })
+  return { env: { SSH_ASKPASS: path, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'x', GATEBOOK_SECRET: secret } }
+}
+
+const BY_PASSWORD = ['-o', 'PreferredAuthentications=password', '-o', 'NumberOfPasswordPrompts=1']
+/** Shows what the gateway says before a login. */
+const LOUD = ['-o', 'LogLevel=INFO']
+const BY_PROMPT = ['-o', 'PreferredAuthentications=keyboard-interactive', '-o', 'NumberOfPasswordPrompts=1']
+
+describe('somebody is let in', () => {
+  test('by a key of the configuration, which the book names by its fingerprint', async () => {
+    const gateway = await openGateway()
+    const { code, out } = await through(gateway, ['echo in'])
+    expect([code, out.toString()]).toEqual([0, 'in\n'])
+    const print = spawnSync('ssh-keygen', ['-lf', join(sshd.folder, 'alice.pub')])
+      .stdout.toString()
+      .split(' ')[1]
+    const { sessions, notes } = await gateway.finish()
+    const [session] = sessions
+    expect(session).toMatchObject({ act: 'ssh', target: 'web', why: 'client' })
+    expect(session?.who).toMatchObject({ name: 'alice', method: 'ssh-key', key: print, roles: ['writer'] })
+    expect(session?.who['claims']).toMatchObject({ client: expect.stringContaining('OpenSSH') })
+    expect(notes.filter(({ kind }) => kind === 'login')).toMatchObject([{ act: 'ssh', out: 'ok' }])
   })
-  expect([code, out.toString(), err]).toEqual([7, 'hello\n', 'more\n'])
-  const { sessions } = await gateway.finish()
-  expect(sessions).toMatchObject([
-    { act: 'ssh', target: 'web', why: 'client', operations: [{ act: 'ssh.exec', out: 'error', code: '7' }] },
-  ])
+
+  test.each([
+    ['by a token as the password', BY_PASSWORD, 'token'],
+    ['by a token at a prompt', BY_PROMPT, 'token'],
+    ['by a password', BY_PASSWORD, 'password'],
+    ['by a password at a prompt', BY_PROMPT, 'password'],
+  ])('%s', async (_, flags, method) => {
+    const gateway = await openGateway()
+    const token = gateway.createToken('alice')
+    const secret = method === 'token' ? token.secret : PASSWORD
+    const { code, out } = await through(gateway, [...flags, 'echo in'], typing(secret))
+    expect([code, out.toString()]).toEqual([0, 'in\n'])
+    const { sessions } = await gateway.finish()
+    expect(sessions[0]?.who).toMatchObject({
+      method,
+      ...(method === 'token' ? { token: token.token.id } : {}),
+    })
+  })
+
+  test('after many keys of an agent that are not known', async () => {
+    const gateway = await openGateway()
+    const keys = Array.from({ length: 12 }, (_, i) => `many-${i}`)
+    for (const name of keys) personKey(sshd, name)
+    const flags = keys.flatMap((name) => ['-i', join(sshd.folder, name)])
+    expect(await through(gateway, [...flags, 'true'])).toMatchObject({ code: 0 })
+  })
+
+  test('to the only target within reach, without naming it', async () => {
+    expect(await through(await openGateway(), ['true'], { login: 'alice' })).toMatchObject({ code: 0 })
+  })
+
+  test('by each host key, which stay the same over a restart', async () => {
+    const known = join(sshd.folder, 'known')
+    writeFileSync(known, '')
+    const first = await openGateway()
+    const scan = (gateway: TestGateway) =>
+      run('ssh-keyscan', [
+        '-T',
+        '10',
+        '-p',
+        String(gateway.port('ssh')),
+        '-t',
+        'ed25519,ecdsa,rsa',
+        '127.0.0.1',
+      ])
+    const keys = async (gateway: TestGateway) =>
+      (await scan(gateway)).out
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ').slice(1).join(' '))
+        .sort()
+    const shown = await keys(first)
+    expect(shown.map((line) => line.split(' ')[0])).toEqual(['ecdsa-sha2-nistp256', 'ssh-ed25519', 'ssh-rsa'])
+    expect(await keys(await openGateway())).toEqual(shown)
+  })
+})
+
+describe('a user certificate', () => {
+  const path = (name: string) => join(sshd.folder, name)
+
+  beforeAll(() => {
+    personKey(sshd, 'ca')
+    personKey(sshd, 'other-ca')
+  })
+
+  /** A key of its own with a certificate, as `ssh-keygen -s` makes them. */
+  function certified(name: string, options: readonly string[], ca = 'ca'): string {
+    personKey(sshd, name)
+    spawnSync('ssh-keygen', [
+      '-q',
+      '-s',
+      path(ca),
+      '-I',
+      `id of ${name}`,
+      '-z',
+      '7',
+      ...options,
+      path(`${name}.pub`),
+    ])
+    return path(name)
+  }
+
+  const trusting = () =>
+    openGateway({ listener: `user_ca: ["${readFileSync(path('ca.pub'), 'utf8').trim()}"]` })
+  const enter = (gateway: TestGateway, key: string, command: string, flags: readonly string[] = []) =>
+    run('ssh', [
+      ...flags,
+      ...opensshOptions(gateway.port('ssh'), key),
+      '-o',
+      'BatchMode=yes',
+      'alice~web@127.0.0.1',
+      command,
+    ])
+
+  test('lets in whoever it names, and the book says which one it was', async () => {
+    const gateway = await trusting()
+    const key = certified('good', ['-n', 'alice', '-V', '+1h'])
+    expect(await enter(gateway, key, 'exit 3')).toMatchObject({ code: 3 })
+    const { sessions } = await gateway.finish()
+    expect(sessions[0]?.who).toMatchObject({
+      method: 'ssh-certificate',
+      key: expect.stringMatching(/^SHA256:\S+ \(id of good, serial 7\)$/),
+    })
+  })
+
+  test.each([
+    ['of an authority that is not trusted', ['-n', 'alice', '-V', '+1h'], 'other-ca'],
+    ['for somebody else', ['-n', 'bob', '-V', '+1h'], 'ca'],
+    ['for nobody in particular', ['-V', '+1h'], 'ca'],
+    ['that has expired', ['-n', 'alice', '-V', '-2h:-1h'], 'ca'],
+    ['that is not valid yet', ['-n', 'alice', '-V', '+1h:+2h'], 'ca'],
+    ['for another address', ['-n', 'alice', '-V', '+1h', '-O', 'source-address=10.0.0.0/8'], 'ca'],
+    ['of a host', ['-h', '-n', 'alice', '-V', '+1h'], 'ca'],
+  ])('%s counts for nothing', async (_, options, ca) => {
+    const key = certified(`bad-${options.join('').replace(/[^a-z0-9]/gi, '')}-${ca}`, options, ca)
+    const { code, err } = await enter(await trusting(), key, 'true')
+    expect([code, err]).toEqual([255, expect.stringContaining('Permission denied')])
+  })
+
+  test('from this address, with a command of its own', async () => {
+    const gateway = await trusting()
+    const options = [
+      '-n',
+      'alice',
+      '-V',
+      '+1h',
+      '-O',
+      'source-address=127.0.0.0/8',
+      '-O',
+      'force-command=echo forced',
+    ]
+    const { code, out } = await enter(gateway, certified('forced', options), 'rm -rf /')
+    expect([code, out.toString()]).toEqual([0, 'forced\n'])
+    const { operations } = await closedBook(gateway)
+    expect(operations).toMatchObject([
+      { texts: { cmd: 'echo forced', args: expect.stringContaining('rm -rf /') } },
+    ])
+  })
+
+  test('that says nothing of terminals and tunnels gives none', async () => {
+    const gateway = await trusting()
+    const key = certified('plain', ['-n', 'alice', '-V', '+1h', '-O', 'clear'])
+    expect(await enter(gateway, key, 'true')).toMatchObject({ code: 0 })
+    const { code, out, err } = await enter(gateway, key, 'true', ['-tt'])
+    expect([code, `${out}${err}`]).toEqual([
+      77,
+      expect.stringContaining('permit-pty is not in your certificate'),
+    ])
+  })
+})
+
+describe('a one-time code', () => {
+  const SECRET = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
+  const withCodes = () =>
+    openGateway({
+      changes: [['alice: { groups: [engineering],', 'alice: { groups: [engineering], totp: "file:totp",']],
+      files: { totp: `${SECRET}\n` },
+    })
+  const code = (gateway: TestGateway, drift = 0) =>
+    codeAt(parseCodeSecret(SECRET, 'totp'), Math.floor(gateway.clock.now() / 30_000) + drift)
+  const ONCE = ['-o', 'NumberOfPasswordPrompts=1']
+
+  test('is asked for behind the key, counts once, and is remembered for that key', async () => {
+    const gateway = await withCodes()
+    const none = await through(gateway, ['-o', 'BatchMode=yes', 'true'])
+    expect([none.code, none.err]).toEqual([
+      255,
+      expect.stringContaining('Permission denied (keyboard-interactive).'),
+    ])
+    const wrong = await through(gateway, [...ONCE, 'true'], typing('000000'))
+    expect(wrong.code).toBe(255)
+    expect(await through(gateway, [...ONCE, 'exit 3'], typing(code(gateway)))).toMatchObject({ code: 3 })
+    // Ansible and git come again and again.
+    expect(await through(gateway, ['-o', 'BatchMode=yes', 'exit 4'])).toMatchObject({ code: 4 })
+    gateway.clock.advance(11 * 60_000)
+    expect(await through(gateway, ['-o', 'BatchMode=yes', 'true'])).toMatchObject({ code: 255 })
+    const { sessions } = await gateway.finish()
+    expect(sessions.map(({ who }) => who['code'])).toEqual(['given', 'remembered'])
+  })
+
+  test('cannot be guessed: after some failures even the right one is refused', async () => {
+    const gateway = await withCodes()
+    for (let i = 0; i < 5; i++) await through(gateway, [...ONCE, 'true'], typing('000000'))
+    expect(await through(gateway, [...ONCE, 'true'], typing(code(gateway)))).toMatchObject({ code: 255 })
+    gateway.clock.advance(16 * 60_000)
+    expect(await through(gateway, [...ONCE, 'true'], typing(code(gateway)))).toMatchObject({ code: 0 })
+  })
+})
+
+describe('somebody is not let in', () => {
+  const denied = 'Permission denied (publickey,keyboard-interactive,password).'
+
+  test.each([
+    ['with a wrong password', 'alice~web', 'wrong'],
+    ['as nobody', 'nobody~web', PASSWORD],
+    ['to a target that is none', 'alice~nowhere', PASSWORD],
+  ])('%s, and each is told the same', async (_, login, secret) => {
+    const gateway = await openGateway()
+    const { code, err } = await through(gateway, [...LOUD, ...BY_PASSWORD, 'true'], {
+      login,
+      ...typing(secret),
+    })
+    const lines = err.replaceAll('\r', '').split('\n')
+    expect([code, lines.filter((line) => !line.startsWith('Warning: '))]).toEqual([
+      255,
+      [
+        `gatebook: login failed for "${login}"`,
+        '  why : The user, the target or the password is not right, or there were too many failures.',
+        '  next: Log in as <user>~<target> with a token: gatebook token create <user>.',
+        expect.stringMatching(/^ {2}id {2}: [a-z2-7]{16}\.\d+$/),
+        `${login}@127.0.0.1: ${denied}`,
+        '',
+      ],
+    ])
+    const { notes } = await gateway.finish()
+    const code_ = login.startsWith('alice~web') ? 'bad-credential' : 'unknown-user'
+    expect(notes).toContainEqual(
+      expect.objectContaining({ kind: 'login', act: 'ssh', out: 'denied', code: code_ }),
+    )
+  })
+
+  test('with a key that is not theirs, nor with somebody else’s', async () => {
+    personKey(sshd, 'mallory')
+    const gateway = await openGateway()
+    const flags = ['-o', 'BatchMode=yes', 'true']
+    const other = opensshOptions(gateway.port('ssh'), join(sshd.folder, 'mallory'))
+    const { code, err } = await run('ssh', [...flags.slice(0, 2), ...other, 'alice~web@127.0.0.1', 'true'])
+    expect([code, err]).toEqual([255, expect.stringContaining('Permission denied')])
+    expect(await through(gateway, flags, { login: 'bob~web' })).toMatchObject({ code: 255 })
+    const { notes } = await gateway.finish()
+    expect(notes.filter(({ out }) => out === 'denied')).toMatchObject([
+      { code: 'abandoned' },
+      { code: 'abandoned' },
+    ])
+  })
+
+  test('after too many failures, even with the right password; a token still lets them in', async () => {
+    const gateway = await openGateway()
+    for (let i = 0; i < 5; i++) await through(gateway, [...BY_PASSWORD, 'true'], typing('wrong'))
+    expect(await through(gateway, [...BY_PASSWORD, 'true'], typing(PASSWORD))).toMatchObject({ code: 255 })
+    const { secret } = gateway.createToken('alice')
+    expect(await through(gateway, [...BY_PASSWORD, 'true'], typing(secret))).toMatchObject({ code: 0 })
+  })
+})
+
+describe('a person who is known is told why nothing comes of it', () => {
+  test('when no role of theirs reaches the target', async () => {
+    const gateway = await openGateway({
+      changes: [['{ group: engineering, role: writer }', '{ user: dave, role: writer }']],
+    })
+    const { code, out, err } = await through(gateway, ['id'])
+    expect([code, out.length, err.split('\n')]).toEqual([
+      77,
+      0,
+      [
+        'gatebook: access to "web" denied for alice',
+        '  why : Your groups (engineering) grant no role on "web". The role that does: writer.',
+        '  next: Ask the data people.',
+        expect.stringMatching(/^ {2}id {2}: [a-z2-7]{16}\.\d+$/),
+        '',
+      ],
+    ])
+    const { sessions, notes } = await gateway.finish()
+    expect(sessions).toEqual([])
+    expect(notes).toContainEqual(expect.objectContaining({ kind: 'decision', act: 'ssh', out: 'denied' }))
+  })
+
+  test('by sftp and scp as well', async () => {
+    const gateway = await openGateway({ target: 'allow: [shell, exec]' })
+    const flags = gatewayOptions(sshd, gateway)
+    const sftp = await run('sftp', [...flags, '-b', '-', 'alice~web@127.0.0.1'], { input: 'ls\n' })
+    const scp = await run('scp', [...flags, join(sshd.folder, 'alice.pub'), 'alice~web@127.0.0.1:/tmp/x'])
+    for (const { code, err } of [sftp, scp]) {
+      expect(code).not.toBe(0)
+      expect(err).toContain('gatebook: the subsystem sftp is not allowed on "web"')
+      expect(err).toContain('why : This target allows shell, exec.')
+    }
+    const { operations } = await closedBook(gateway)
+    expect(operations).toMatchObject([
+      { act: 'ssh.subsystem', out: 'denied' },
+      { act: 'ssh.subsystem', out: 'denied' },
+    ])
+  })
+
+  test('when their role leaves it out, in a terminal too', async () => {
+    const gateway = await openGateway({
+      changes: [['writer: { targets: ["*"] }', 'writer: { targets: ["*"], ssh: { allow: [sftp] } }']],
+    })
+    const { code, out, err } = await through(gateway, ['-tt', ''], { input: '' })
+    expect(code).toBe(77)
+    expect(`${out}${err}`).toContain(
+      'gatebook: a shell is not allowed on "web"\r\n  why : Your role writer allows sftp.',
+    )
+  })
+
+  test.each([
+    ['is not there', (config: string) => config, 'It cannot be reached.', 'port'],
+    [
+      'shows another key',
+      (config: string) => config,
+      'It shows a key that is not the one pinned for it',
+      'key',
+    ],
+    [
+      'does not take our credential',
+      (config: string) => config,
+      'It does not take the key or password',
+      'user',
+    ],
+  ])('when the host %s', async (_, __, why, wrong) => {
+    const [type, base64 = ''] = sshd.hostKey.split(' ')
+    const other = personKey(sshd, 'another-host').split(' ')[1] ?? ''
+    const change: readonly [string, string] =
+      wrong === 'port'
+        ? [`address: "127.0.0.1:${sshd.port}"`, 'address: "127.0.0.1:1"']
+        : wrong === 'key'
+          ? [`host_key: ${type} ${base64}`, `host_key: ${type} ${other}`]
+          : [`user: ${sshd.user}`, 'user: nosuchuser']
+    const gateway = await openGateway({ changes: [change] })
+    const { code, err } = await through(gateway, ['true'])
+    expect([code, err]).toEqual([77, expect.stringContaining('gatebook: the target "web" cannot be used')])
+    expect(err).toContain(why)
+    const { sessions } = await gateway.finish()
+    expect(sessions).toMatchObject([{ target: 'web', why: 'target', operations: [] }])
+  })
+})
+
+describe('a session that runs', () => {
+  const shell = (gateway: TestGateway) => through(gateway, ['echo ready; sleep 60'], { timeoutMs: 20_000 })
+
+  const live = async (gateway: TestGateway) => {
+    for (let look = 0; look < 400; look++) {
+      const [session] = await gateway.live()
+      if (session !== undefined && (await gateway.live()).length === 1) return session
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    throw new Error('no session')
+  }
+
+  const begun = (gateway: TestGateway) =>
+    gateway.readWhen(({ sessions }) => sessions.some(({ operations }) => operations.length > 0))
+
+  test('is listed, and ends with a reason when an administrator ends it', async () => {
+    const gateway = await openGateway()
+    const running = shell(gateway)
+    const { session: sid } = await live(gateway)
+    await begun(gateway)
+    await gateway.control('sessions.kill', { session: sid, reason: 'lunch is ready' })
+    const { code, err } = await running
+    expect([code, err]).toEqual([
+      77,
+      expect.stringMatching(
+        /gatebook: this session was ended: an administrator ended it: lunch is ready\n {2}why : An administrator/,
+      ),
+    ])
+    const { sessions } = await gateway.finish()
+    expect(sessions).toMatchObject([{ sid, why: 'admin', operations: [{ out: 'aborted' }] }])
+  })
+
+  test('ends when its grant is gone by a reload', async () => {
+    const gateway = await openGateway()
+    const running = shell(gateway)
+    await live(gateway)
+    await begun(gateway)
+    await gateway.reload([['{ group: engineering, role: writer }', '{ user: dave, role: writer }']])
+    const { code, err } = await running
+    expect([code, err]).toEqual([
+      77,
+      expect.stringContaining('this session was ended: access to "web" denied for alice'),
+    ])
+  })
+
+  test('asks the new configuration about its next channel', async () => {
+    const gateway = await openGateway()
+    const control = join(sshd.folder, 'control')
+    const flags = [
+      '-M',
+      '-N',
+      '-f',
+      '-S',
+      control,
+      '-o',
+      'ControlPersist=yes',
+      ...gatewayOptions(sshd, gateway),
+    ]
+    expect(await run('ssh', [...flags, 'alice~web@127.0.0.1'])).toMatchObject({ code: 0 })
+    const next = () => run('ssh', ['-F', 'none', '-S', control, 'gateway', 'true'])
+    expect(await next()).toMatchObject({ code: 0 })
+    await gateway.reload([
+      ['writer: { targets: ["*"] }', 'writer: { targets: ["*"], ssh: { allow: [sftp] } }'],
+    ])
+    expect(await next()).toMatchObject({
+      code: 77,
+      err: expect.stringContaining('Your role writer allows sftp.'),
+    })
+    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', 'gateway'])
+  })
+
+  test('ends when its token is revoked', async () => {
+    const gateway = await openGateway()
+    const { secret, token } = gateway.createToken('alice')
+    const running = through(gateway, [...BY_PASSWORD, 'sleep 60'], { ...typing(secret), timeoutMs: 20_000 })
+    await live(gateway)
+    await begun(gateway)
+    gateway.revokeToken(token.id)
+    expect(await running).toMatchObject({ code: 77, err: expect.stringContaining('its token was revoked') })
+  })
+
+  test('ends when nothing was sent for too long, which keep-alives do not count as', async () => {
+    const gateway = await openGateway({ changes: [['idle: 30m', 'idle: 2s']] })
+    const { code, err } = await through(gateway, ['-o', 'ServerAliveInterval=1', 'sleep 60'])
+    expect([code, err]).toEqual([77, expect.stringContaining('the session was idle for 2 s')])
+  })
+
+  test('ends when it has lasted long enough', async () => {
+    const gateway = await openGateway({ changes: [['max: 12h', 'max: 2s']] })
+    const { code, err } = await through(gateway, ['while sleep 0.2; do echo .; done'])
+    expect([code, err]).toEqual([77, expect.stringContaining('the session has reached its end time')])
+  })
+
+  test('ends with the gateway, which lets a program end that does so in time', async () => {
+    const gateway = await openGateway()
+    const running = through(gateway, ['sleep 1; echo whole'])
+    await live(gateway)
+    await begun(gateway)
+    await gateway.stop(20_000)
+    expect((await running).out.toString()).toBe('whole\n')
+    const other = await openGateway()
+    const cut = shell(other)
+    await live(other)
+    await begun(other)
+    await other.stop()
+    expect(await cut).toMatchObject({ code: 77, err: expect.stringContaining('the gateway stops') })
+  })
+
+  test('ends in order when its client goes away, or its host does', async () => {
+    const gateway = await openGateway()
+    const client = background('ssh', [...gatewayOptions(sshd, gateway), 'alice~web@127.0.0.1', 'sleep 60'])
+    await live(gateway)
+    await begun(gateway)
+    await client.stop()
+    const book = await gateway.readWhen(({ sessions }) => sessions[0]?.why !== undefined)
+    expect(book.sessions).toMatchObject([{ why: 'client', operations: [{ out: 'aborted' }] }])
+  })
+})
+
+test('a host is reached through another one, as the gateway’s own way', async () => {
+  const behind = await startSshd()
+  try {
+    const [type, base64] = behind.hostKey.split(' ')
+    const gateway = await openGateway({
+      targets: [
+        'behind:',
+        '  type: ssh',
+        `  address: "127.0.0.1:${behind.port}"`,
+        `  host_key: ${type} ${base64}`,
+        `  credentials: { user: ${behind.user}, private_key: "file:behind.key" }`,
+        '  jump: web',
+      ].join('\n'),
+      files: { 'behind.key': behind.privateKey },
+    })
+    const { code, out } = await through(gateway, ['cat; exit 4'], { login: 'alice~behind', input: 'far\n' })
+    expect([code, out.toString()]).toEqual([4, 'far\n'])
+    const { sessions } = await gateway.finish()
+    expect(sessions).toMatchObject([{ target: 'behind', operations: [{ act: 'ssh.exec', code: '4' }] }])
+  } finally {
+    behind.stop()
+  }
 })

@@ -2,26 +2,29 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
+import type { TestGateway } from '../../support/gateway.ts'
+import { type RunOptions, run } from '../../support/ssh-clients.ts'
+import { closedBook, gatewayOptions, startSshGateway } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
-import { payloadText, Way } from '../../support/ssh-way.ts'
 
 let sshd: Sshd
-let way: Way
+let gateway: TestGateway
 
 beforeAll(async () => {
   sshd = await startSshd()
-  way = await Way.open(sshd)
+  gateway = await startSshGateway(sshd)
   mkdirSync(place('tree/a/b'), { recursive: true })
   for (let i = 0; i < 30; i++) writeFileSync(place(`tree/a/b/file-${i}`), 'x'.repeat(i * 3000))
 })
 
-afterAll(() => {
+afterAll(async () => {
+  await gateway[Symbol.asyncDispose]()
   sshd.stop()
 })
 
 const place = (name: string) => join(sshd.folder, name)
-const command = () => `ssh ${opensshOptions(way.port, place('user')).join(' ')}`
+const command = () => `ssh ${gatewayOptions(sshd, gateway).join(' ')}`
+const remote = 'alice@127.0.0.1'
 
 /** The tree came through whole, wherever it went. */
 async function sameTree(name: string): Promise<void> {
@@ -37,7 +40,6 @@ async function python(name: string, script: string, options: RunOptions = {}): P
 }
 
 test('rsync, both ways', async () => {
-  const remote = `${sshd.user}@127.0.0.1`
   const up = await run('rsync', ['-a', '-e', command(), `${place('tree')}/`, `${remote}:${place('up')}/`])
   const down = await run('rsync', ['-a', '-e', command(), `${remote}:${place('tree')}/`, `${place('down')}/`])
   expect([up, down]).toMatchObject([
@@ -46,8 +48,6 @@ test('rsync, both ways', async () => {
   ])
   await sameTree('up')
   await sameTree('down')
-  const commands = way.records.map((event) => payloadText(event, 'cmd'))
-  expect(commands.filter((text) => text.startsWith('rsync --server'))).toHaveLength(2)
 })
 
 test('git', async () => {
@@ -59,12 +59,7 @@ test('git', async () => {
   writeFileSync(place('repository/file'), 'content')
   await git('-C', place('repository'), 'add', '.')
   await git('-C', place('repository'), 'commit', '-qm', 'first')
-  const cloned = await git(
-    'clone',
-    '-q',
-    `ssh://${sshd.user}@127.0.0.1${place('repository')}`,
-    place('clone'),
-  )
+  const cloned = await git('clone', '-q', `ssh://${remote}${place('repository')}`, place('clone'))
   expect([cloned.code, cloned.err]).toEqual([0, ''])
   const pushed = await git('-C', place('clone'), 'push', '-q', 'origin', 'HEAD:refs/heads/other')
   expect([pushed.code, pushed.err]).toEqual([0, ''])
@@ -77,7 +72,7 @@ test('paramiko, which waits for each reply, and renews its keys', async () => {
 import os, paramiko
 client = paramiko.SSHClient()
 client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-client.connect('127.0.0.1', port=${way.port}, username='alice', key_filename='${place('user')}',
+client.connect('127.0.0.1', port=${gateway.port('ssh')}, username='alice', key_filename='${place('alice')}',
                look_for_keys=False, allow_agent=False)
 stdin, stdout, stderr = client.exec_command('cat; echo err >&2; exit 7')
 stdin.write('hello'); stdin.channel.shutdown_write()
@@ -101,8 +96,8 @@ test('asyncssh, with many sessions at once and whole trees', async () => {
     `
 import asyncio, asyncssh
 async def main():
-    async with asyncssh.connect('127.0.0.1', port=${way.port}, username='alice', known_hosts=None,
-                                client_keys=['${place('user')}']) as client:
+    async with asyncssh.connect('127.0.0.1', port=${gateway.port('ssh')}, username='alice', known_hosts=None,
+                                client_keys=['${place('alice')}']) as client:
         result = await client.run('cat; exit 3', input='hi')
         print(result.stdout, result.exit_status)
         print(*[r.stdout.strip() for r in await asyncio.gather(*[client.run(f'echo {i}') for i in range(8)])])
@@ -116,4 +111,12 @@ asyncio.run(main())
   await sameTree('asyncssh-up')
   await sameTree('asyncssh-down')
   expect(readdirSync(place('asyncssh-down/a/b'))).toHaveLength(30)
+})
+
+test('and each command of theirs is in the book', async () => {
+  const book = await closedBook(gateway)
+  const commands = book.operations.map(({ texts }) => texts['cmd'] ?? '')
+  const count = (start: string) => commands.filter((text) => text.startsWith(start)).length
+  expect([count('rsync --server'), count('git-upload-pack'), count('git-receive-pack')]).toEqual([2, 1, 1])
+  expect(book.operations.filter(({ out }) => out === undefined)).toEqual([])
 })

@@ -128,6 +128,11 @@ describe('the baseline of access', () => {
     )
   })
 
+  test('is written nowhere but where it is told', async () => {
+    const told = 'gatebook: --write-baseline needs to know which file: --baseline FILE\n'
+    expect(await run(SMALL, { writeBaseline: true })).toEqual({ code: 2, out: '', err: told })
+  })
+
   test('that cannot be read is an error of usage', async () => {
     writeFileSync(join(folder, 'bad.json'), '{')
     expect(await run(SMALL, { baseline: join(folder, 'bad.json') })).toMatchObject({

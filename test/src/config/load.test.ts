@@ -10,6 +10,20 @@ const NAME = 'a name of at most 63 letters, digits, ".", "_" and "-", beginning 
 /** [what it is about, what stands in the small file, what is written instead, every fault in order] */
 const BAD: readonly (readonly [string, string, string, readonly string[]])[] = [
   [
+    'a console that would carry passwords in clear',
+    'listeners:\n',
+    'listeners:\n  web: { type: console, address: "0.0.0.0:8080", require_tls: false }\n',
+    [
+      'config.yaml:7:63  listeners.web.require_tls  plain HTTP is for loopback: passwords and what was recorded would cross the network in clear',
+    ],
+  ],
+  [
+    'an address of the console that is not the one it speaks',
+    'listeners:\n',
+    'listeners:\n  web: { type: console, address: "0.0.0.0:8443", public_url: "http://gw.example.com" }\n',
+    ['config.yaml:7:62  listeners.web.public_url  this listener speaks HTTPS: expected https://…'],
+  ],
+  [
     'a misspelt key hides the missing one',
     'address: db-1.internal:5432',
     'adress: db-1.internal:5432',
@@ -98,14 +112,16 @@ const BAD: readonly (readonly [string, string, string, readonly string[]])[] = [
     'a type that is none',
     'type: postgres\n    address: 127',
     'type: postgre\n    address: 127',
-    ['config.yaml:8:11  listeners.postgres.type  expected postgres, mysql, ssh or metrics, found "postgre"'],
+    [
+      'config.yaml:8:11  listeners.postgres.type  expected postgres, mysql, ssh, console or metrics, found "postgre"',
+    ],
   ],
   [
     'no type',
     '    type: postgres\n    address: 127',
     '    address: 127',
     [
-      'config.yaml:7:3  listeners.postgres.type  missing key "type": expected postgres, mysql, ssh or metrics',
+      'config.yaml:7:3  listeners.postgres.type  missing key "type": expected postgres, mysql, ssh, console or metrics',
     ],
   ],
   [

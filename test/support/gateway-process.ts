@@ -1,0 +1,79 @@
+/** `gatebook serve` as a process of its own, on an installation that `gatebook init` made. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { init } from '../../src/cli/init.ts'
+import { systemClock } from '../../src/system/clock.ts'
+import { captureIo } from './io.ts'
+import { freePort } from './postgres-server.ts'
+
+const MAIN = resolve(import.meta.dirname, '../../src/main.ts')
+
+export interface Installation {
+  readonly folder: string
+  readonly config: string
+  readonly port: number
+  /** alice's. */
+  readonly token: string
+}
+
+/** `targets` is YAML below `targets:`, indented; `files` lie beside the configuration. */
+export async function install(
+  folder: string,
+  { targets, files }: { readonly targets: string; readonly files: Readonly<Record<string, string>> },
+): Promise<Installation> {
+  const { io, out } = captureIo()
+  const sizes = { journalBytes: 8 << 20, ballastBytes: 64 << 10 }
+  const told = { folder, name: 'gw.test', hosts: [], user: 'alice', clock: systemClock, sizes }
+  if ((await init(told, io)) !== 0) throw new Error('init failed')
+  const [token] = /gatebook_[a-z2-7]{32}/.exec(out()) ?? []
+  if (token === undefined) throw new Error(`no token in ${out()}`)
+  const port = await freePort()
+  const config = join(folder, 'config.yaml')
+  const text = readFileSync(config, 'utf8')
+    .replace(':6432', `:${port}`)
+    .replace(':2222', ':0')
+    .replace('targets: {}', `targets:\n${targets}`)
+  writeFileSync(config, text)
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
+  return { folder, config, port, token }
+}
+
+export class GatewayProcess {
+  readonly child: ChildProcess
+  /** What it has logged so far. */
+  log = ''
+  readonly ended: Promise<number | null>
+  #wake: () => void = () => {}
+
+  constructor({ config }: Installation, args: readonly string[] = []) {
+    this.child = spawn('node', [MAIN, 'serve', '--config', config, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.log += text
+      this.#wake()
+    })
+    this.ended = new Promise((done) => {
+      this.child.once('close', (code) => {
+        done(code)
+        this.#wake()
+      })
+    })
+  }
+
+  /** Resolves when it has logged that; rejects where it ends before. */
+  async says(message: string): Promise<void> {
+    while (!this.log.includes(`"msg":"${message}"`)) {
+      if (this.child.exitCode !== null) throw new Error(`it ended before: ${this.log}`)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** Ended with the test, whatever became of it. */
+  [Symbol.dispose](): void {
+    if (this.child.exitCode === null) this.child.kill('SIGKILL')
+  }
+}
