@@ -37,6 +37,8 @@ export interface CloseReason {
 export interface Statement {
   readonly text: Uint8Array
   readonly database: string
+  /** The text is a prepared statement's, which never changes and is asked about at each use as the same object. */
+  readonly kept?: boolean
   /** False where parsers may read the text differently (odd string settings, encodings): then it is unknown. */
   readonly dependable: boolean
 }

@@ -208,6 +208,8 @@ export class App {
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
+    // The last thing that can fail; what is in force changes only behind it.
+    const takeDoors = await this.#doors.relisten(loaded)
     const before = effectiveConfig(this.#gate.inForce.loaded.config)
     const after = effectiveConfig(loaded.config)
     const changes = compareConfigs(before, after).map(describeChange)
@@ -215,7 +217,7 @@ export class App {
     this.#gate.replace(inForce)
     this.#gate.parts.authenticator.reload(directory)
     this.#renewGrants()
-    await this.#doors.relisten(loaded)
+    takeDoors()
     this.#options.log.configLoaded({ file: loaded.places.file, changes: changes.length })
     return changes
   }
@@ -376,18 +378,15 @@ export class App {
 
 async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
   const { tls } = loaded.config.gateway
-  const clientCa = tls.client_ca
   const certificate = { cert: await readFile(tls.cert), key: await readFile(tls.key) }
-  const context = createSecureContext({
-    ...certificate,
-    ...(clientCa === undefined ? {} : { ca: await readFile(clientCa) }),
-    minVersion: 'TLSv1.2',
-  })
+  const shown = { ...certificate, minVersion: 'TLSv1.2' } as const
+  const asking =
+    tls.client_ca === undefined ? {} : { asking: { ...shown, ca: await readFile(tls.client_ca) } }
   return {
     loaded,
     credentials: await readCredentials(loaded.config, env),
     hosts: await readHosts(loaded.config, env),
-    tls: { context, clientCertificates: clientCa !== undefined },
+    tls: { context: createSecureContext(shown), ...asking },
     certificate,
   }
 }

@@ -61,24 +61,44 @@ export class Doors {
   }
 
   async listen(name: string, config: ListenerConfig): Promise<void> {
-    const opened = await this.#opened(name, config)
-    const at = { name, type: config.type, host: config.address.host, port: opened.port }
-    this.#open.push({ at, listener: opened, config })
-    this.#parts.log.listening({ listener: name, address: `${at.host}:${at.port}` })
+    this.#enter(await this.#opened(name, config, false))
   }
 
-  /** Listeners that are gone or changed close, their connections go on; the others show the certificate in force. */
-  async relisten({ config }: LoadedConfig): Promise<void> {
-    for (const entry of [...this.#open]) {
-      if (isDeepStrictEqual(config.listeners.get(entry.at.name), entry.config)) {
-        if ('renew' in entry.listener) entry.listener.renew(this.#parts.gate.inForce.certificate)
-        continue
+  /**
+   * Opens what a reload adds or changes, all of it or nothing. Gives what to do once the rest of the configuration
+   * is in force: listeners that are gone or changed close, their connections go on; all show the new certificate.
+   */
+  async relisten({ config }: LoadedConfig): Promise<() => void> {
+    const leaving = this.#open.filter(
+      (entry) => !isDeepStrictEqual(config.listeners.get(entry.at.name), entry.config),
+    )
+    const staying = new Set(this.#open.filter((entry) => !leaving.includes(entry)).map(({ at }) => at.name))
+    const opened: OpenListener[] = []
+    try {
+      for (const [name, listener] of config.listeners) {
+        if (staying.has(name)) continue
+        const shared = leaving.some((entry) => isDeepStrictEqual(entry.config.address, listener.address))
+        opened.push(await this.#opened(name, listener, shared))
       }
-      entry.listener.close()
-      this.#open.splice(this.#open.indexOf(entry), 1)
+    } catch (error) {
+      for (const { listener } of opened) end(listener)
+      throw error
     }
-    const open = new Set(this.#open.map(({ at }) => at.name))
-    for (const [name, listener] of config.listeners) if (!open.has(name)) await this.listen(name, listener)
+    return () => {
+      for (const entry of leaving) {
+        entry.listener.close()
+        this.#open.splice(this.#open.indexOf(entry), 1)
+      }
+      for (const entry of opened) this.#enter(entry)
+      const { certificate } = this.#parts.gate.inForce
+      for (const { listener } of this.#open) if ('renew' in listener) listener.renew(certificate)
+    }
+  }
+
+  #enter(entry: OpenListener): void {
+    const { name, host, port } = entry.at
+    this.#open.push(entry)
+    this.#parts.log.listening({ listener: name, address: `${host}:${port}` })
   }
 
   /** Takes no further connections of clients; who only looks may go on. */
@@ -89,15 +109,18 @@ export class Doors {
 
   /** Ends what is open still. */
   close(): void {
-    for (const { listener } of this.#open) {
-      listener.close()
-      if ('cut' in listener) listener.cut()
-    }
+    for (const { listener } of this.#open) end(listener)
   }
 
-  #opened(name: string, config: ListenerConfig): Promise<OpenListener['listener']> {
-    if (config.type === 'console') return this.#parts.web.open(config)
-    return config.type === 'metrics' ? this.#monitor(config) : this.#admit(name, config)
+  async #opened(name: string, config: ListenerConfig, shared: boolean): Promise<OpenListener> {
+    const listener = await this.#listener(name, config, shared)
+    const at = { name, type: config.type, host: config.address.host, port: listener.port }
+    return { at, listener, config }
+  }
+
+  #listener(name: string, config: ListenerConfig, shared: boolean): Promise<OpenListener['listener']> {
+    if (config.type === 'console') return this.#parts.web.open(config, { name, shared })
+    return config.type === 'metrics' ? this.#monitor(config) : this.#admit(name, config, shared)
   }
 
   #monitor({ address }: ListenerConfig): Promise<MonitorServer> {
@@ -109,12 +132,12 @@ export class Doors {
     })
   }
 
-  #admit(name: string, config: AdmittingListener): Promise<Listener> {
+  #admit(name: string, config: AdmittingListener, shared: boolean): Promise<Listener> {
     const { log, room } = this.#parts
     const serve = this.#serverOf(name, config)
     const waiting = room?.take(name, serve)
     if (waiting !== undefined) return Promise.resolve(waiting)
-    const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
+    const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [], shared }
     const onFault = (error: unknown): void => {
       const isPeers = error instanceof ProtocolError || error instanceof HangUpError
       if (isPeers) log.connectionFailed({ listener: name, error })
@@ -141,4 +164,9 @@ export class Doors {
     const { state } = gate.parts.recorder
     return state === 'open' || state === 'low' ? undefined : `the book is ${state}`
   }
+}
+
+function end(listener: OpenListener['listener']): void {
+  listener.close()
+  if ('cut' in listener) listener.cut()
 }

@@ -185,8 +185,9 @@ export class Requests {
   #statementOf(message: FrontendMessage): Statement {
     const { options, reading } = this.#session
     const text = this.#textOf(message)
-    const readable = text !== undefined && dependable(text, reading)
-    return { text: text ?? NOTHING, database: options.database, dependable: readable }
+    if (text === undefined) return { text: NOTHING, database: options.database, dependable: false }
+    const statement = { text, database: options.database, dependable: dependable(text, reading) }
+    return message.type === 'bind' ? { ...statement, kept: true } : statement
   }
 
   #textOf(message: FrontendMessage): Uint8Array | undefined {

@@ -5,8 +5,9 @@
  */
 import type { Database, Statement } from 'better-sqlite3'
 import { truncateLog } from './database.ts'
+import { type Entry, spelled } from './entry.ts'
 import type { BookFiles } from './files.ts'
-import { decodeBundle, type Leaf, type Members, parseLeaf, type Scope } from './format.ts'
+import { decodeBundle, type Leaf, parseLeaf, type Scope } from './format.ts'
 import type { KeyStore } from './keys.ts'
 import { blotOut } from './lost-journals.ts'
 
@@ -17,10 +18,11 @@ const BUNDLES_A_SLICE = 50
 
 type Order = { readonly erase: Scope } | { readonly retain: number }
 
-/** What a record orders to be deleted, as the text of its row; undefined for all other kinds. */
-export function deletionScope({ kind, scope, below }: Members): string | undefined {
-  if (kind === 'erase' && scope !== undefined) return JSON.stringify({ erase: scope } satisfies Order)
-  if (kind === 'retain' && below !== undefined) return JSON.stringify({ retain: below } satisfies Order)
+/** What a record orders to be deleted, an Order as the text of its row; undefined for all other kinds. */
+export function deletionScope(entry: Entry): string | undefined {
+  const { kind } = entry.grammar
+  if (kind === 'erase') return `{"erase":${spelled(entry, 'scope')}}`
+  if (kind === 'retain') return `{"retain":${spelled(entry, 'below')}}`
   return undefined
 }
 

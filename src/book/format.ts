@@ -76,16 +76,6 @@ export function canonical(value: Members | Leaf): string {
   return write(grammar, value, value)
 }
 
-/** The bytes of the record at `place`. Refuses what parseLeaf would refuse. */
-export function encodeLeaf(members: Members, place: Place): Uint8Array {
-  const grammar = grammarOf(LEAVES, members.kind)
-  const text = write(grammar, members, place)
-  if (text.length > LEAF_BYTES_MAX || !grammar.pattern.test(text) || !writesAll(members, grammar)) {
-    throw new FormatError('schema', explain({ ...members, ...place, v: 1 }, grammar))
-  }
-  return Buffer.from(text, 'latin1')
-}
-
 function grammarOf(grammars: Grammars, kind: string): Grammar {
   const grammar = grammars.get(kind)
   if (grammar === undefined) throw new FormatError('schema', `there is no kind ${JSON.stringify(kind)}`)
@@ -115,7 +105,7 @@ function impossible(kind: string | undefined, name: MemberName): FormatError {
   return new FormatError('schema', `${kind}: ${name} has an impossible value`)
 }
 
-function quote(text: string): string {
+export function quote(text: string): string {
   return text.includes('"') || text.includes('\\') ? JSON.stringify(text) : `"${text}"`
 }
 
@@ -123,15 +113,6 @@ function writeRefs(refs: readonly Ref[]): string {
   return `[${readRefs(refs)
     .map((ref) => `{"h":"${ref.h}","i":${ref.i},"n":${ref.n},"t":${quote(ref.t)}}`)
     .join(',')}]`
-}
-
-/** Whether every member has been written: one that the kind does not have must not vanish in silence. */
-function writesAll(members: Members, grammar: Grammar): boolean {
-  let surplus = 0
-  for (const name in members) if (members[name as keyof Members] !== undefined) surplus++
-  for (const { name, placed } of grammar.fields)
-    if (!placed && (members as Partial<Leaf>)[name] !== undefined) surplus--
-  return surplus === 0
 }
 
 /** Reads a leaf: canonical, of its kind's schema, within its limits, or a FormatError. */
@@ -203,8 +184,8 @@ function readScope(scope: Scope): Scope {
   return scope
 }
 
-/** Why these bytes are no leaf. `canonical` unless they are RFC 8785 and only say what the schema does not know. */
-function refusal(bytes: Uint8Array, grammars: Grammars): FormatError {
+/** Why these bytes are no leaf, or no entry. `canonical` unless they are RFC 8785 and only say what the schema does not know. */
+export function refusal(bytes: Uint8Array, grammars: Grammars): FormatError {
   let value: unknown
   try {
     const text = utf8.decode(bytes)
@@ -258,11 +239,14 @@ export interface Bundle {
 
 /** Each leaf with its length before it, compressed where that is shorter. */
 export function encodeBundle(leaves: readonly Uint8Array[]): Bundle & { readonly codec: 0 | 1 } {
-  assert(leaves.length >= 1 && leaves.length <= BUNDLE_LEAVES_MAX, `a bundle of ${leaves.length} leaves`)
-  const plain = encodeEntries(leaves)
+  return compressBundle(encodeEntries(leaves), leaves.length)
+}
+
+export function compressBundle(plain: Uint8Array, count: number): Bundle & { readonly codec: 0 | 1 } {
+  assert(count >= 1 && count <= BUNDLE_LEAVES_MAX, `a bundle of ${count} leaves`)
   const deflated = deflateRawSync(plain, { level: 1 })
   const codec = deflated.length < plain.length ? 1 : 0
-  const bytes = codec === 1 ? deflated : plain
+  const bytes = codec === 1 ? deflated : Uint8Array.from(plain)
   return { codec, crc: crc32(bytes), bytes }
 }
 

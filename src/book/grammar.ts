@@ -60,8 +60,11 @@ interface Field {
 }
 
 export interface Grammar {
+  readonly kind: string
   /** In ascending order, one for each group of `pattern`. */
   readonly fields: readonly Field[]
+  /** Which group of `pattern` spells a member. */
+  readonly groups: ReadonlyMap<MemberName, number>
   readonly pattern: RegExp
 }
 
@@ -88,7 +91,8 @@ function compile(kind: string, place: readonly MemberName[]): Grammar {
     optional: optional.includes(name),
     placed: place.includes(name),
   }))
-  return { fields, pattern: new RegExp(`^\\{${parts.join('')}\\}$`) }
+  const groups = new Map(names.map((name, at) => [name, at + 1]))
+  return { kind, fields, groups, pattern: new RegExp(`^\\{${parts.join('')}\\}$`) }
 }
 
 const kinds = Object.keys(KINDS)

@@ -9,8 +9,6 @@ import { type Source, SourceError } from './verify/source.ts'
 
 export interface ProofOptions {
   readonly payloads: boolean
-  /** 32 bytes; whoever hands them in has obtained the consent. */
-  readonly dataKey?: Uint8Array
   /** Where the session's opening and the changes of key stand, from whoever knows; else the book is looked through. */
   readonly places?: { readonly opening?: number; readonly keys: readonly number[] }
 }
@@ -40,7 +38,6 @@ export function proveRecord(source: Source, index: number, options: ProofOptions
     ...(opening === undefined ? {} : { session: prove(opening.seq, opening.bytes, head) }),
     keys: keyChanges(source, places?.keys).map(({ seq, bytes: change, note }) => prove(seq, change, note)),
     ...(options.payloads ? { payloads: ciphertexts(source, leaf) } : {}),
-    ...(options.dataKey === undefined ? {} : { key: encodeBase64(options.dataKey) }),
   }
 }
 

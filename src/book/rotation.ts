@@ -5,7 +5,7 @@ import { syncFolder } from '../system/durable.ts'
 import { formatVkey } from './checkpoint.ts'
 import { newSigningKey, readSigner, writeSigningKey } from './create.ts'
 import type { BookFiles } from './files.ts'
-import type { Store } from './store.ts'
+import { newRecord, type Store } from './store.ts'
 
 export function signingKeyIsDue(files: BookFiles, maxAgeMs: number, nowMs: number): boolean {
   return nowMs - statSync(files.signingKey).mtimeMs > maxAgeMs
@@ -17,8 +17,10 @@ export function rotateSigningKey(files: BookFiles, store: Store, ts: number): st
   writeSigningKey(next, newSigningKey())
   const signer = readSigner(next, store.origin)
   const vkey = formatVkey(signer.vkey)
-  const change = { members: { kind: 'key.next', ts, next: vkey }, payloads: [] }
-  store.append([change], { signers: [store.signer, signer], keep: true })
+  store.append([newRecord({ kind: 'key.next', ts, next: vkey })], {
+    signers: [store.signer, signer],
+    keep: true,
+  })
   // Before the rename: should that fail, the next head must be the new key's all the same.
   store.signer = signer
   renameSync(next, files.signingKey)

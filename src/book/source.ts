@@ -48,13 +48,19 @@ export class BookSource implements Source {
       (SELECT CAST(note AS BLOB) FROM head) AS head,
       (SELECT max(size) FROM ckpt) AS newest,
       (SELECT count(*) FROM tile) AS tiles,
-      (SELECT max(rowid) FROM payload) AS payloads`)
+      (SELECT max(rowid) FROM payload) AS payloads,
+      (SELECT min(rowid) FROM payload) AS firstPayload,
+      (SELECT min(size) FROM ckpt) AS oldest,
+      (SELECT min(seq) FROM kept) AS firstKept,
+      (SELECT max(seq) FROM kept) AS lastKept`)
+    // Nobody writes rows outside the numbers that can be counted, and nobody who reads by number would meet them.
+    for (const name of ['firstPayload', 'oldest', 'firstKept', 'lastKept']) index(snapshot[name] ?? 0)
     this.first = index(snapshot['first'] ?? 0)
     this.end = index(snapshot['end'] ?? 0)
     this.head = snapshot['head'] === null ? undefined : blob(snapshot['head'])
     this.tiles = index(snapshot['tiles'])
     this.#newestCheckpoint = index(snapshot['newest'] ?? 0)
-    this.payloads = new Payloads(db, Number(snapshot['payloads'] ?? 0))
+    this.payloads = new Payloads(db, index(snapshot['payloads'] ?? 0))
   }
 
   /** Never `immutable`, which would ignore the WAL: a book is its file together with the `-wal` beside it. */
@@ -138,32 +144,88 @@ export class BookSource implements Source {
   }
 }
 
+/** Rows read ahead: at first few, then more as long as they are what is asked for. */
+const AHEAD_ROWS_MIN = 8
+const AHEAD_ROWS_MAX = 512
+const AHEAD_BYTES = 1 << 20
+
+type PayloadRow = readonly [rowid: unknown, sid: unknown, i: unknown, data: unknown]
+
 /** The payload rows there were at the beginning, with a mark for each that has been taken. */
 class Payloads implements PayloadRows {
   readonly #db: Database.Database
   readonly #select: Database.Statement
+  readonly #following: Database.Statement
   readonly #last: number
+  /** Records name payloads in the order in which the rows were made, unless somebody has changed the file. */
+  #ahead: readonly PayloadRow[] = []
+  #next = 0
+  #rows = AHEAD_ROWS_MIN
   /** 32 rows each: rows stand close together, but whoever makes a file chooses their numbers. */
   readonly #taken = new Map<number, number>()
 
   constructor(db: Database.Database, last: number) {
     this.#db = db
     this.#last = last
-    this.#select = db.prepare('SELECT rowid, data FROM payload WHERE sid = ? AND i = ?')
+    this.#select = db.prepare('SELECT rowid, sid, i, data FROM payload WHERE sid = ? AND i = ?').raw()
+    // Only rows that are found under their names, too: everybody else looks for them there.
+    this.#following = db
+      .prepare(
+        `SELECT rowid, sid, i, data FROM payload AS row WHERE rowid > ? AND rowid <= ? AND rowid =
+          (SELECT rowid FROM payload INDEXED BY sqlite_autoindex_payload_1 WHERE sid = row.sid AND i = row.i)
+          ORDER BY rowid`,
+      )
+      .raw()
   }
 
   take(sid: string, i: number): Uint8Array | undefined {
-    const row = reading('read a payload', () => this.#select.get(sid, i) as Row | undefined)
+    const row = reading('read a payload', () => this.#takeNext(sid, i) ?? this.#find(sid, i))
     if (row === undefined) return undefined
-    const [word, bit] = place(index(row['rowid']))
+    const [word, bit] = place(index(row[0]))
     this.#taken.set(word, (this.#taken.get(word) ?? 0) | bit)
-    return blob(row['data'])
+    return blob(row[3])
+  }
+
+  /** The row that comes next, where that is the one. */
+  #takeNext(sid: string, i: number): PayloadRow | undefined {
+    const row = this.#ahead[this.#next]
+    if (row === undefined || row[1] !== sid || row[2] !== i) return undefined
+    if (++this.#next === this.#ahead.length) {
+      this.#rows = Math.min(2 * this.#rows, AHEAD_ROWS_MAX)
+      this.#readAhead(row[0])
+    }
+    return row
+  }
+
+  #find(sid: string, i: number): PayloadRow | undefined {
+    const row = this.#select.get(sid, i) as PayloadRow | undefined
+    if (row === undefined) return undefined
+    const at = this.#ahead.findIndex(([rowid]) => rowid === row[0])
+    if (at !== -1 && at + 1 < this.#ahead.length) this.#next = at + 1
+    else {
+      this.#rows = AHEAD_ROWS_MIN
+      this.#readAhead(row[0])
+    }
+    return row
+  }
+
+  #readAhead(rowid: unknown): void {
+    const after = index(rowid)
+    const rows: PayloadRow[] = []
+    let bytes = 0
+    for (const row of this.#following.iterate(after, after + this.#rows) as IterableIterator<PayloadRow>) {
+      rows.push(row)
+      bytes += row[3] instanceof Uint8Array ? row[3].length : 0
+      if (bytes >= AHEAD_BYTES) break
+    }
+    this.#ahead = rows
+    this.#next = 0
   }
 
   *rest(): Iterable<{ readonly sid: string; readonly i: number }> {
     const sql =
       'SELECT rowid AS row, sid, i FROM payload WHERE rowid >= ? AND rowid < ? ORDER BY rowid LIMIT ?'
-    for (const row of slices(this.#db, sql, 'row', Number.MIN_SAFE_INTEGER, this.#last + 1)) {
+    for (const row of slices(this.#db, sql, 'row', 0, this.#last + 1)) {
       const [word, bit] = place(Number(row['row']))
       const { sid, i } = row
       if (((this.#taken.get(word) ?? 0) & bit) === 0) yield { sid: String(sid), i: Number(i) }

@@ -6,10 +6,11 @@ import type { Database, Statement } from 'better-sqlite3'
 import type { Signer } from './checkpoint.ts'
 import { signCheckpoint } from './checkpoint.ts'
 import { BookError } from './database.ts'
+import { BundleWriter, type Entry, entryOf, sidOf, timeOf, withTime } from './entry.ts'
 import { deletionScope } from './erasure.ts'
-import { BUNDLE_LEAVES_MAX, encodeBase64, encodeBundle, encodeLeaf, type Members } from './format.ts'
+import { BUNDLE_LEAVES_MAX, encodeBase64, type Members } from './format.ts'
 import type { Random } from './payload.ts'
-import { HASH_BYTES, leafHash, type RightEdge, TILE_HASHES } from './tree.ts'
+import { HASH_BYTES, type RightEdge, TILE_HASHES } from './tree.ts'
 
 export interface NewPayload {
   readonly i: number
@@ -18,9 +19,14 @@ export interface NewPayload {
 
 /** A record on its way into the book: everything but its place. */
 export interface NewRecord {
-  readonly members: Members
-  /** Ciphertexts that this record is the first to name; they belong to the session `members.sid`. */
+  readonly entry: Entry
+  /** Ciphertexts that this record is the first to name; they belong to its session. */
   readonly payloads: readonly NewPayload[]
+}
+
+/** A record that says this. */
+export function newRecord(members: Members, payloads: readonly NewPayload[] = []): NewRecord {
+  return { entry: entryOf(members), payloads }
 }
 
 export interface Head {
@@ -70,6 +76,7 @@ export class Store {
   readonly #insertCheckpoint: Statement
   readonly #setJournal: Statement
   readonly #orderDeletion: Statement
+  readonly #bundle = new BundleWriter()
   #signer: Signer
   #head: Head
   #kept: { size: number; ts: number }
@@ -82,7 +89,7 @@ export class Store {
     parts: { random: Random; keep: KeepPolicy },
   ) {
     // Cut out of a signed note, whose dash gives every character two bytes. Of such a piece the leaf's whole text
-    // would be made: built, matched and copied at twice the cost.
+    // would be made: built and copied at twice the cost.
     this.origin = Buffer.from(origin, 'latin1').toString('latin1')
     this.#signer = signer
     this.#head = head
@@ -139,37 +146,41 @@ export class Store {
     const edge = this.#head.edge.copy()
     const partial = this.#head.partial.map((hashes) => [...hashes])
     let { prev, ts } = this.#head
-    const leaves: Uint8Array[] = []
     const salts = Buffer.from(this.#random(SALT_BYTES * records.length))
-    for (const { members, payloads } of records) {
-      // Time never runs backwards in the book, whatever the clock did between two events.
-      const later = Math.max(ts, members.ts)
-      const timed = later === members.ts ? members : { ...members, ts: later }
-      const at = leaves.length * SALT_BYTES
+    this.#bundle.clear()
+    for (const record of records) {
+      const at = this.#bundle.count * SALT_BYTES
       const salt = salts.toString('base64url', at, at + SALT_BYTES)
-      const place = { log: this.origin, seq: first + leaves.length, prev, salt }
-      const leaf = encodeLeaf(timed, place)
-      const hash = leafHash(leaf)
+      const place = { log: this.origin, seq: first + this.#bundle.count, prev, salt }
+      // Time never runs backwards in the book, whatever the clock did between two events.
+      const own = timeOf(record.entry)
+      ts = Math.max(ts, own)
+      const entry = own === ts ? record.entry : withTime(record.entry, ts)
+      const hash = this.#bundle.add(entry, place)
       edge.append(hash, (height, root) => {
         if (height % TILE_HEIGHT === 0) this.#extendTile(partial, height / TILE_HEIGHT, root, place.seq)
       })
-      for (const { i, bytes } of payloads) this.#insertPayload.run(members.sid, i, bytes)
-      const scope = deletionScope(members)
+      prev = encodeBase64(hash)
+      this.#keepPayloads(record)
+      const scope = deletionScope(entry)
       // In the same commit: what a record orders to be deleted is deleted, however often the process dies first.
       if (scope !== undefined) this.#orderDeletion.run(place.seq, scope)
-      leaves.push(leaf)
-      prev = encodeBase64(hash)
-      ts = later
     }
-    const { codec, crc, bytes } = encodeBundle(leaves)
-    this.#insertBundle.run(first, leaves.length, codec, crc, bytes)
-    const size = first + leaves.length
+    const { count, codec, crc, bytes } = this.#bundle.finish()
+    this.#insertBundle.run(first, count, codec, crc, bytes)
+    const size = first + count
     const signers = options.signers ?? [this.#signer]
     const note = signCheckpoint(signers, { origin: this.origin, size, root: edge.root() })
     this.#putHead.run(note)
     const head = { size, edge, prev, ts, note, partial }
     if (this.#isKept(head, options)) this.#insertCheckpoint.run(size, note)
     return head
+  }
+
+  #keepPayloads({ entry, payloads }: NewRecord): void {
+    if (payloads.length === 0) return
+    const sid = sidOf(entry)
+    for (const { i, bytes } of payloads) this.#insertPayload.run(sid, i, bytes)
   }
 
   /** A mark that no row takes would let the same entries in twice. */

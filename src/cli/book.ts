@@ -4,13 +4,17 @@
  */
 
 import { LOCAL_SUBJECT } from '../access/events.ts'
+import { parseCheckpoint } from '../book/checkpoint.ts'
+import { openForReading } from '../book/database.ts'
+import { bookFiles } from '../book/files.ts'
 import type { Scope } from '../book/format.ts'
+import { readHeadNote } from '../book/reader.ts'
 import { NoGatewayError } from '../control/client.ts'
 import { erase, retain, rotateSigningKey } from '../record/administration.ts'
 import type { BookStatus } from '../record/messages.ts'
 import { withBook } from '../recording.ts'
 import { OperatorError } from '../system/operator-error.ts'
-import { ask, DEFAULT_CONFIG, type GatewayOptions } from './gateway.ts'
+import { ask, DEFAULT_CONFIG, dataOf, type GatewayOptions } from './gateway.ts'
 import { configOrFail, type Io } from './io.ts'
 import { RELEASE } from './release.ts'
 
@@ -21,12 +25,36 @@ export interface BookOptions extends GatewayOptions {
 }
 
 export async function bookStatus(options: BookOptions, io: Io): Promise<number> {
-  const status = await either<BookStatus>(options, 'book.status', {}, (recorder) => recorder.status())
-  io.stdout.write(`origin     ${status.origin}\n`)
-  io.stdout.write(`records    ${status.size}\n`)
-  io.stdout.write(`undrained  ${status.undrained} batches in the journal\n`)
-  io.stdout.write(`state      ${status.state}\n\n${status.head}`)
+  const { origin, size, head, undrained, state } = await statusOf(options)
+  io.stdout.write(`origin     ${origin}\n`)
+  io.stdout.write(`records    ${size}\n`)
+  if (undrained !== undefined) io.stdout.write(`undrained  ${undrained} batches in the journal\n`)
+  io.stdout.write(`state      ${state}\n\n${head}`)
   return 0
+}
+
+type ShownStatus = Pick<BookStatus, 'origin' | 'size' | 'head'> & {
+  readonly undrained?: number
+  readonly state: BookStatus['state'] | 'no gateway runs'
+}
+
+/** To look changes nothing: where no gateway runs the book is read as it lies there, journal and all. */
+async function statusOf(options: BookOptions): Promise<ShownStatus> {
+  try {
+    return await ask<BookStatus>(options, 'book.status', {})
+  } catch (error) {
+    if (!(error instanceof NoGatewayError)) throw error
+  }
+  const { book } = bookFiles(await dataOf({ ...options, config: options.config ?? DEFAULT_CONFIG }))
+  const db = openForReading(book)
+  try {
+    const head = readHeadNote(db)
+    if (head === undefined) throw new OperatorError('disk', `${book} has no head`)
+    const { origin, size } = parseCheckpoint(head)
+    return { origin, size, head, state: 'no gateway runs' }
+  } finally {
+    db.close()
+  }
 }
 
 export async function bookErase(options: BookOptions & { readonly scope: Scope }, io: Io): Promise<number> {
@@ -68,7 +96,7 @@ export async function bookRotateKey(options: BookOptions, io: Io): Promise<numbe
 }
 
 /** The act by the gateway, or on the book alone. */
-async function either<Answer>(
+export async function either<Answer>(
   options: BookOptions,
   command: string,
   sent: unknown,
@@ -89,10 +117,10 @@ async function either<Answer>(
   return withBook({ loaded, env: process.env, release: RELEASE, acceptJournalLoss: false }, alone)
 }
 
-function given({ reason }: BookOptions): { reason?: string } {
+export function given({ reason }: BookOptions): { reason?: string } {
   return reason === undefined ? {} : { reason }
 }
 
-function actOf(options: BookOptions): { sub: string; reason?: string } {
+export function actOf(options: BookOptions): { sub: string; reason?: string } {
   return { sub: LOCAL_SUBJECT, ...given(options) }
 }

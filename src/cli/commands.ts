@@ -1,8 +1,9 @@
 /** Every command, its options, and the function that carries it out. */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Scope } from '../book/format.ts'
+import type { Leaf, Scope } from '../book/format.ts'
 import { readSql } from '../sql.ts'
 import { systemClock } from '../system/clock.ts'
+import { OperatorError } from '../system/operator-error.ts'
 import { accessList, accessWhy } from './access.ts'
 import { bookErase, bookRetain, bookRotateKey, bookStatus } from './book.ts'
 import { check } from './check.ts'
@@ -17,6 +18,7 @@ import { pin } from './pin.ts'
 import { proof } from './proof.ts'
 import { addReading } from './reading-commands.ts'
 import { RELEASE } from './release.ts'
+import { revealKey } from './reveal.ts'
 import { serve } from './serve.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
 import { verify } from './verify.ts'
@@ -192,7 +194,13 @@ function addEvidence(root: Command, io: Io, run: Run): void {
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)
-    .action((record: string, options) => run(proof({ ...options, record }, io)))
+    .option('--reveal', "with its session's data key, which opens the whole session; this is recorded", false)
+    .option('--config <file>', 'for --reveal: the configuration, which says where the keys are')
+    .option('--reason <text>', 'for --reveal: recorded')
+    .action((record: string, { reveal, ...options }) => {
+      const handing = reveal ? { reveal: (session: Leaf) => revealKey(options, session) } : {}
+      run(proof({ ...options, ...handing, record, payloads: reveal || options.payloads }, io))
+    })
 }
 
 function addBook(root: Command, io: Io, run: Run): void {
@@ -241,7 +249,7 @@ interface EraseOptions {
 
 function scopeOf({ session, payload: refs, below }: EraseOptions): Scope {
   if ([session, refs, below].filter((one) => one !== undefined).length !== 1) {
-    throw new InvalidArgumentError('name exactly one of --session, --payload and --below')
+    throw new OperatorError('usage', 'name exactly one of --session, --payload and --below')
   }
   if (session !== undefined) return { sids: session }
   return refs === undefined ? { below: below ?? 0 } : { refs }

@@ -1,13 +1,12 @@
 /**
- * `gatebook connect TARGET`: the native client against the gateway, as oneself. Where there is no psql, a small
- * prompt stands in. Either way it is an ordinary connection: this command has no rights of its own.
+ * `gatebook connect TARGET`: the native client against the gateway, as oneself. Where a database's is not installed,
+ * a small prompt stands in. Either way it is an ordinary connection: this command has no rights of its own.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { createInterface } from 'node:readline/promises'
-import pg from 'pg'
 import { OperatorError } from '../system/operator-error.ts'
 import { DEFAULT_CONFIG } from './gateway.ts'
-import { configOrFail, type Io, printTable } from './io.ts'
+import { configOrFail, type Io } from './io.ts'
+import { promptMysql, promptPostgres } from './prompt.ts'
 
 export interface ConnectOptions {
   readonly target: string
@@ -22,49 +21,46 @@ export interface ConnectOptions {
 }
 
 export async function connect(options: ConnectOptions, io: Io): Promise<number> {
-  const { type, host, port } = await gatewayOf(options)
-  const user = `${options.user}~${options.target}`
-  if (type === 'ssh') return runClient('ssh', ['-p', String(port), '-l', user, host, ...options.args])
-  if (spawnSync('psql', ['--version']).status === 0) {
-    const named = options.database === undefined ? [] : ['-d', options.database]
-    return runClient('psql', ['-h', host, '-p', String(port), '-U', user, ...named, ...options.args])
+  const { type, host, port, tls } = await gatewayOf(options)
+  const { target, database, args } = options
+  const user = `${options.user}~${target}`
+  if (type === 'ssh') return runClient('ssh', ['-p', String(port), '-l', user, host, ...args])
+  const named = (flags: readonly string[]): string[] => (database === undefined ? [] : [...flags, database])
+  const client = CLIENTS[type].find((name) => spawnSync(name, ['--version']).status === 0)
+  if (client !== undefined && type === 'postgres')
+    return runClient(client, ['-h', host, '-p', String(port), '-U', user, ...named(['-d']), ...args])
+  if (client !== undefined) {
+    // It asks for the password where the environment does not give it.
+    const asked = process.env['MYSQL_PWD'] === undefined ? ['-p'] : []
+    const secured = tls ? ['--ssl'] : []
+    const way = ['-h', host, '-P', String(port), '-u', user, ...asked, ...secured]
+    return runClient(client, [...way, ...args, ...named([])])
   }
-  io.stderr.write('psql is not installed here; this is a small prompt. End it with \\q.\n')
-  const password = process.env['PGPASSWORD'] ?? (await askHidden(`Password for ${user}: `))
-  const client = new pg.Client({
-    host,
-    port,
-    user,
-    password,
-    ...(options.database === undefined ? {} : { database: options.database }),
-    application_name: 'gatebook connect',
-    // Whoever needs the certificate verified uses a client that is told whom to trust.
-    ssl: { rejectUnauthorized: false },
-  })
-  await client.connect()
-  try {
-    await prompt(client, options.target, io)
-  } finally {
-    await client.end()
-  }
+  io.stderr.write(
+    `${CLIENTS[type].join(' or ')} is not installed here; this is a small prompt. End it with \\q.\n`,
+  )
+  const login = { host, port, user, target, ...(database === undefined ? {} : { database }) }
+  await (type === 'postgres' ? promptPostgres(login, io) : promptMysql(login, io))
   return 0
 }
 
+const CLIENTS = { postgres: ['psql'], mysql: ['mariadb', 'mysql'] } as const
+
 interface Door {
-  readonly type: 'postgres' | 'ssh'
+  readonly type: 'postgres' | 'mysql' | 'ssh'
   readonly host: string
   readonly port: number
+  /** Whether it refuses to talk without. */
+  readonly tls: boolean
 }
 
 /** Without a configuration it is PostgreSQL's. */
 async function gatewayOf(options: ConnectOptions): Promise<Door> {
   if (options.host !== undefined && options.port !== undefined && options.config === undefined)
-    return { type: 'postgres', host: options.host, port: options.port }
+    return { type: 'postgres', host: options.host, port: options.port, tls: false }
   const { config } = await configOrFail(options.config ?? DEFAULT_CONFIG)
   const type = config.targets.get(options.target)?.type
   if (type === undefined) throw new OperatorError('usage', `no target "${options.target}" is configured`)
-  if (type === 'mysql')
-    throw new OperatorError('usage', `"${options.target}" is a ${type} target: use its own client`)
   for (const listener of config.listeners.values()) {
     if (listener.type !== type || (listener.target ?? options.target) !== options.target) continue
     const { host, port } = listener.address
@@ -72,6 +68,7 @@ async function gatewayOf(options: ConnectOptions): Promise<Door> {
       type,
       host: options.host ?? (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host),
       port: options.port ?? port,
+      tls: listener.type === 'mysql' && listener.require_tls,
     }
   }
   throw new OperatorError('usage', `no listener leads to "${options.target}"`)
@@ -89,62 +86,4 @@ function runClient(command: string, args: readonly string[]): Promise<number> {
       resolve(code ?? 1)
     })
   })
-}
-
-async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question)
-  const lines = createInterface({ input: process.stdin, terminal: false })
-  if (process.stdin.isTTY) spawnSync('stty', ['-echo'], { stdio: 'inherit' })
-  try {
-    return await lines.question('')
-  } finally {
-    if (process.stdin.isTTY) spawnSync('stty', ['echo'], { stdio: 'inherit' })
-    lines.close()
-    process.stderr.write('\n')
-  }
-}
-
-/** A statement ends with a semicolon at the end of a line. */
-async function prompt(client: pg.Client, target: string, io: Io): Promise<void> {
-  const lines = createInterface({
-    input: process.stdin,
-    output: process.stderr,
-    terminal: process.stdin.isTTY,
-  })
-  let text = ''
-  lines.setPrompt(`${target}=> `)
-  lines.prompt()
-  for await (const line of lines) {
-    if (text === '' && /^\s*\\q/.test(line)) break
-    text += `${line}\n`
-    if (/;\s*$/.test(line)) {
-      await runStatement(client, text, io)
-      text = ''
-    }
-    lines.setPrompt(text === '' ? `${target}=> ` : `${target}-> `)
-    lines.prompt()
-  }
-  lines.close()
-}
-
-async function runStatement(client: pg.Client, text: string, io: Io): Promise<void> {
-  try {
-    const answer: unknown = await client.query({ text, rowMode: 'array' })
-    for (const result of (Array.isArray(answer) ? answer : [answer]) as pg.QueryArrayResult<unknown[]>[]) {
-      if (result.fields.length === 0) io.stdout.write(`${result.command} ${result.rowCount ?? ''}\n`)
-      else {
-        const rows = result.rows.map((row) => row.map((value) => (value === null ? '' : String(value))))
-        printTable(
-          io,
-          result.fields.map(({ name }) => name),
-          rows,
-        )
-      }
-    }
-  } catch (error) {
-    if (!(error instanceof pg.DatabaseError)) throw error
-    const { severity, message, detail, hint } = error
-    const lines = [`${severity}:  ${message}`, detail && `DETAIL:  ${detail}`, hint && `HINT:  ${hint}`]
-    io.stderr.write(`${lines.filter(Boolean).join('\n')}\n`)
-  }
 }

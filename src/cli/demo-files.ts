@@ -9,6 +9,7 @@ import { createBook } from '../book/create.ts'
 import { issueCertificate, makeAuthority, newCertificateKey, toPem } from '../system/certificate.ts'
 import { systemClock } from '../system/clock.ts'
 import type { DemoHost } from './demo-host.ts'
+import type { DemoMariadb } from './demo-mariadb.ts'
 import type { Shop } from './demo-shop.ts'
 
 export interface DemoParts {
@@ -17,6 +18,9 @@ export interface DemoParts {
   readonly host: DemoHost
   readonly port: number
   readonly sshPort: number
+  /** Where one is installed. */
+  readonly mariadb: DemoMariadb | undefined
+  readonly mysqlPort: number
   readonly user: string
   readonly password: string
   readonly consolePort: number
@@ -26,8 +30,16 @@ export interface DemoParts {
 
 const CERTIFICATE_DAYS = 365
 
-/** Returns the configuration's path. A folder that holds a book already goes on with it. */
-export function writeDemo(data: string, parts: DemoParts): string {
+/** What MySQL clients log in with: they cannot prove a password that is kept for SCRAM, outside TLS. */
+const TOKEN_LABEL = 'demo'
+
+export interface DemoFiles {
+  readonly config: string
+  readonly token: string
+}
+
+/** A folder that holds a book already goes on with it. */
+export function writeDemo(data: string, parts: DemoParts): DemoFiles {
   if (!existsSync(join(data, 'book.db'))) {
     createBook({ directory: data, origin: 'demo/book' })
     Accounts.create(join(data, 'accounts.db'), { clock: systemClock })[Symbol.dispose]()
@@ -37,13 +49,26 @@ export function writeDemo(data: string, parts: DemoParts): string {
   const write = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o600 })
   if (!existsSync(join(folder, 'record.kek'))) write('record.kek', `${randomBytes(32).toString('base64')}\n`)
   writeCertificates(write)
-  write('alice.scram', `${scramText(parts.password)}\n`)
-  write('admin.scram', `${scramText(parts.adminPassword)}\n`)
+  const salt = randomBytes(SCRAM_SALT_BYTES)
+  write('alice.scram', `${scramText(parts.password, salt)}\n`)
+  write('admin.scram', `${scramText(parts.adminPassword, randomBytes(SCRAM_SALT_BYTES))}\n`)
   write('orders.password', `${parts.shop.usual.password}\n`)
   write('orders-ro.password', `${parts.shop.readOnly.password}\n`)
+  if (parts.mariadb !== undefined) {
+    write('stock.password', `${parts.mariadb.stock.usual.password}\n`)
+    write('stock-ro.password', `${parts.mariadb.stock.readOnly.password}\n`)
+  }
   writeHostKey(write, folder, parts)
   write('gatebook.yaml', configText(data, parts))
-  return join(folder, 'gatebook.yaml')
+  return { config: join(folder, 'gatebook.yaml'), token: newToken(data, parts.user, salt) }
+}
+
+/** Those of earlier demos in this folder end: their lines were printed and are forgotten. */
+function newToken(data: string, user: string, salt: Uint8Array): string {
+  using accounts = Accounts.open(join(data, 'accounts.db'), { clock: systemClock })
+  for (const { id, label } of accounts.tokens(user)) if (label === TOKEN_LABEL) accounts.revokeToken(id)
+  const expires = systemClock.now() + CERTIFICATE_DAYS * 24 * 3600_000
+  return accounts.createToken({ user, label: TOKEN_LABEL, expires, salt }).secret
 }
 
 /** The gateway's key outlives a demo, so that clients that have seen it know it again. */
@@ -75,15 +100,34 @@ function writeCertificates(write: (name: string, text: string) => void): void {
   write('tls.key', String(key.export({ type: 'pkcs8', format: 'pem' })))
 }
 
-function scramText(password: string): string {
-  const salt = randomBytes(SCRAM_SALT_BYTES)
+function scramText(password: string, salt: Uint8Array): string {
   const { storedKey, serverKey } = scramVerifier(password, salt)
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${text(salt)}$${text(storedKey)}:${text(serverKey)}`
 }
 
+function stockTarget({ mariadb }: DemoParts): string {
+  if (mariadb === undefined) return ''
+  const { port, stock } = mariadb
+  return `  stock:
+    type: mysql
+    address: "127.0.0.1:${port}"
+    database: ${stock.database}
+    tls: { mode: disable }
+    credentials: { user: ${stock.usual.user}, password: "file:stock.password" }
+    read_only_credentials: { user: ${stock.readOnly.user}, password: "file:stock-ro.password" }
+`
+}
+
+function mysqlListener({ mariadb, mysqlPort }: DemoParts): string {
+  if (mariadb === undefined) return ''
+  const address = `"127.0.0.1:${mysqlPort}"`
+  return `  mysql: { type: mysql, address: ${address}, require_tls: false, family: mariadb, target: stock }\n`
+}
+
 function configText(data: string, parts: DemoParts): string {
-  const { shop, targetPort, host, port, sshPort, user, consolePort } = parts
+  const { shop, targetPort, host, port, sshPort, consolePort, user, mariadb } = parts
+  const databases = mariadb === undefined ? 'orders' : 'orders, stock'
   const quoted = (path: string): string => JSON.stringify(path)
   return `version: 1
 gateway:
@@ -94,7 +138,7 @@ listeners:
   postgres: { type: postgres, address: "127.0.0.1:${port}", require_tls: false }
   ssh: { type: ssh, address: "127.0.0.1:${sshPort}", host_key: "file:ssh_host.key" }
   console: { type: console, address: "127.0.0.1:${consolePort}", require_tls: false }
-users:
+${mysqlListener(parts)}users:
   ${user}: { groups: [engineering], password: "file:alice.scram" }
   admin: { groups: [security], password: "file:admin.scram" }
 groups:
@@ -113,8 +157,8 @@ targets:
     address: "127.0.0.1:${host.port}"
     host_key: ${host.hostKey}
     credentials: { user: ${host.user}, private_key: "file:web.key" }
-roles:
-  shop: { targets: [orders] }
+${stockTarget(parts)}roles:
+  shop: { targets: [${databases}] }
   web: { targets: [web] }
   admin: { read: { targets: ["*"], see: replay, admin: true } }
 grants:

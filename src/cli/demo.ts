@@ -19,6 +19,7 @@ import { createLog } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
 import { writeDemo } from './demo-files.ts'
 import { startDemoHost } from './demo-host.ts'
+import { startDemoMariadb } from './demo-mariadb.ts'
 import { seedShop } from './demo-shop.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
 import { configOrFail, type Io, visible } from './io.ts'
@@ -33,6 +34,7 @@ export interface DemoOptions {
 
 const POSTGRES_PORT = 6432
 const SSH_PORT = 2222
+const MYSQL_PORT = 3307
 const CONSOLE_PORT = 6080
 const LINE_TEXT_MAX = 60
 
@@ -57,6 +59,15 @@ export interface DemoReady {
     readonly command: string
   }
   readonly console: { readonly url: string; readonly user: string; readonly password: string }
+  /** Where a MariaDB server is installed. */
+  readonly mysql?: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    readonly database: string
+    readonly command: string
+  }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -69,21 +80,13 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const server = undo.use(await startEmbeddedPostgres(superuser))
   const shop = await seedShop({ port: server.port, password: superuser })
   const host = undo.use(await startDemoHost())
-  const asked = options.portBase
-  const portOf = (usual: number, place: number): Promise<number> =>
-    freePort(asked === undefined ? usual : asked + place, asked !== undefined)
-  const ports = {
-    port: await portOf(POSTGRES_PORT, 0),
-    sshPort: await portOf(SSH_PORT, 1),
-    consolePort: await portOf(CONSOLE_PORT, 2),
-  }
+  const mariadb = undo.use(await startDemoMariadb())
+  const ports = await choosePorts(options.portBase)
   const secrets = { password: newPassword(), adminPassword: newPassword() }
-  const file = writeDemo(data, {
-    ...{ shop, targetPort: server.port, host, user: 'alice' },
-    ...ports,
-    ...secrets,
-  })
-  const read = () => configOrFail(file)
+  const user = 'alice'
+  const parts = { shop, targetPort: server.port, host, mariadb, user, ...secrets, ...ports }
+  const { config, token } = writeDemo(data, parts)
+  const read = () => configOrFail(config)
   const loaded = await read()
   const log = createLog('warn', process.stderr.isTTY ? readableLines(io.stderr) : io.stderr)
   const failed = Promise.withResolvers<number>()
@@ -97,7 +100,7 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, { ...ports, ...secrets })
+  const ready = readyOf(data, { ...ports, ...secrets, token: mariadb === undefined ? undefined : token })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -112,16 +115,33 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   return code
 }
 
-interface DemoPlaces {
+interface Ports {
   readonly port: number
   readonly sshPort: number
+  readonly mysqlPort: number
   readonly consolePort: number
-  readonly password: string
-  readonly adminPassword: string
 }
 
-function readyOf(data: string, places: DemoPlaces): DemoReady {
-  const { port, sshPort, consolePort, password, adminPassword } = places
+async function choosePorts(asked: number | undefined): Promise<Ports> {
+  const choose = (usual: number, behind: number): Promise<number> =>
+    freePort(asked === undefined ? usual : asked + behind, asked !== undefined)
+  return {
+    port: await choose(POSTGRES_PORT, 0),
+    sshPort: await choose(SSH_PORT, 1),
+    mysqlPort: await choose(MYSQL_PORT, 2),
+    consolePort: await choose(CONSOLE_PORT, 3),
+  }
+}
+
+interface Secrets {
+  readonly password: string
+  readonly adminPassword: string
+  /** For MySQL, where there is a target of that kind. */
+  readonly token: string | undefined
+}
+
+function readyOf(data: string, parts: Ports & Secrets): DemoReady {
+  const { port, sshPort, mysqlPort, consolePort, password, adminPassword, token } = parts
   const user = 'alice~orders'
   const database = 'shop'
   const host = '127.0.0.1'
@@ -133,17 +153,26 @@ function readyOf(data: string, places: DemoPlaces): DemoReady {
     postgres: { host, port, user, password, database, url },
     ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
     console: { url: `http://${host}:${consolePort}`, user: 'admin', password: adminPassword },
+    ...(token === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, token) }),
   }
 }
 
+/** Its listener leads to one target, which need not be named. */
+function mysqlOf(host: string, port: number, password: string): NonNullable<DemoReady['mysql']> {
+  const [user, database] = ['alice', 'stock']
+  const command = `mariadb -h ${host} -P ${port} -u ${user} -p${password} ${database}`
+  return { host, port, user, password, database, command }
+}
+
 function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): void {
-  const { data, postgres, ssh, console } = ready
+  const { data, postgres, ssh, mysql, console } = ready
   const { url, host, port, password } = postgres
   io.stdout.write(`
   postgres  ready   psql "${url}"
             or      psql "${url.replace(`:${password}`, '')}"     password: ${password}
             or      ${CALLED} connect orders --user alice --host ${host} --port ${port}
   ssh       ready   ${ssh.command}     password: ${password}
+  mysql     ${mysql === undefined ? 'no MariaDB server is installed here' : `ready   ${mysql.command}`}
   console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
   book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 

@@ -60,7 +60,7 @@ export async function unprivilegedAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const lines = (await readFile('/etc/passwd', 'utf8')).split('\n')
   const [, , uid, gid] = lines.find((line) => line.startsWith('nobody:'))?.split(':') ?? []
-  if (uid === undefined || gid === undefined) throw new Error('no account `nobody` to run PostgreSQL as')
+  if (uid === undefined || gid === undefined) throw new Error('no account `nobody` to run servers as')
   return { uid: Number(uid), gid: Number(gid) }
 }
 
@@ -130,7 +130,7 @@ function launch({ account, environment, base }: Run, program: string, args: read
 }
 
 /** Drains stderr for as long as the child lives; an undrained pipe would stop it. */
-function lastLines(child: ChildProcess, onLine: (line: string) => void = () => undefined): string[] {
+export function lastLines(child: ChildProcess, onLine: (line: string) => void = () => undefined): string[] {
   const lines: string[] = []
   if (child.stderr === null) return lines
   createInterface({ input: child.stderr }).on('line', (line) => {
@@ -196,7 +196,7 @@ function server({ base }: Run, child: ChildProcess, port: number): EmbeddedPostg
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
     probe.once('error', reject)

@@ -5,7 +5,7 @@ import { OperatorError, wordsOf } from '../system/operator-error.ts'
 import { EXIT, type Io, visible } from './io.ts'
 
 /** Says what went wrong, in words where it is the operator's to mend, with its stack where it is ours. */
-export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): number {
+export function exitCodeOf(error: unknown, stderr: Io['stderr']): number {
   if (error instanceof CommanderError) {
     // commander has said what it had to say, but for what a command of ours threw; help and version are no errors.
     const isSaid = error.code !== 'commander.invalidArgument' || error.message.startsWith('error: ')

@@ -16,7 +16,10 @@ export class FilesFolder implements Folder {
 
   read(path: string): Uint8Array | undefined {
     return this.#unless(path, undefined, (file) => {
-      const { size } = statSync(file)
+      const found = statSync(file)
+      // Whoever made the folder may have put a pipe or a device there, of which reading never ends.
+      if (!found.isFile()) throw new SourceError('damaged', `${path} is no file`)
+      const { size } = found
       if (size > FILE_BYTES_MAX) throw new SourceError('damaged', `${path} has ${size} bytes`)
       return readFileSync(file)
     })

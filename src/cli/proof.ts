@@ -2,7 +2,7 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { CheckpointError } from '../book/checkpoint.ts'
-import { FormatError, parseLeaf } from '../book/format.ts'
+import { encodeBase64, FormatError, type Leaf, parseLeaf } from '../book/format.ts'
 import type { RecordProof } from '../book/proof.ts'
 import { proveRecord } from '../book/prove.ts'
 import { BookSource } from '../book/source.ts'
@@ -28,8 +28,8 @@ export interface ProofOptions extends ReadOptions {
   readonly key?: string
   /** With the ciphertexts that the record names. */
   readonly payloads?: boolean
-  /** With the session's data key; whoever hands it in has obtained the consent. */
-  readonly dataKey?: Uint8Array
+  /** Gives the data key of the session that this leaf opens, which the proof will hold. */
+  readonly reveal?: (session: Leaf) => Promise<Uint8Array>
 }
 
 export async function proof(options: ProofOptions, io: Io): Promise<number> {
@@ -48,7 +48,7 @@ export async function proof(options: ProofOptions, io: Io): Promise<number> {
     throw new OperatorError('usage', `record ${index} has the hash ${hash.slice(0, 8)}, not ${digits}`)
   }
   const beside = existsSync(path) && statSync(path).isDirectory() ? path : dirname(path)
-  return write(`${JSON.stringify(made, null, 1)}\n`, Number(index), made.leaf, beside, options, io)
+  return write(made, Number(index), beside, options, io)
 }
 
 /** An id that somebody was shown, such as `k3v5o2n7q4w6x2za.3`: only the index of the book knows its place. */
@@ -63,20 +63,20 @@ function proofByTold(options: ProofOptions, io: Io): Promise<number> {
   }
   return reading(options, io, options.record, async ({ library, asker }) => {
     const made = await library.proof(asker, options.record, options.payloads)
-    const { leaf } = JSON.parse(made.proof) as RecordProof
-    return write(made.proof, made.seq, leaf, await dataOf(options), options, io)
+    return write(JSON.parse(made.proof) as RecordProof, made.seq, await dataOf(options), options, io)
   })
 }
 
 /** Only what the public key confirms is written. */
-function write(
-  text: string,
+async function write(
+  made: RecordProof,
   index: number,
-  leaf: string,
   beside: string,
   options: ProofOptions,
   io: Io,
-): number {
+): Promise<number> {
+  const dataKey = options.reveal === undefined ? undefined : await revealed(made, options.reveal)
+  const text = `${JSON.stringify({ ...made, key: dataKey }, null, 1)}\n`
   const { findings } = verifyProof(text, readKey(options.key, beside).key)
   if (findings.length > 0) {
     for (const finding of findings)
@@ -85,28 +85,36 @@ function write(
   }
   writeFileSync(options.output, text, { mode: 0o600 })
   io.stderr.write(
-    `proof of record ${index}, ${parseLeaf(Buffer.from(leaf)).kind}, written to ${options.output}\n`,
+    `proof of record ${index}, ${parseLeaf(Buffer.from(made.leaf)).kind}, written to ${options.output}\n`,
   )
-  if (options.dataKey !== undefined)
+  if (dataKey !== undefined)
     io.stderr.write('it holds the data key: whoever has it can read the whole session\n')
   return EXIT.ok
+}
+
+async function revealed(
+  { session }: RecordProof,
+  reveal: (session: Leaf) => Promise<Uint8Array>,
+): Promise<string> {
+  if (session === undefined)
+    throw new OperatorError('usage', 'the record is in no session: it has no data key')
+  return encodeBase64(await reveal(parseLeaf(Buffer.from(session.leaf))))
 }
 
 /** Undefined where the book is too damaged to prove anything, which is said then. */
 function make(
   path: string,
   index: number,
-  { payloads = false, dataKey }: ProofOptions,
+  { payloads = false }: ProofOptions,
   io: Io,
 ): RecordProof | undefined {
-  const wanted = dataKey === undefined ? { payloads } : { payloads, dataKey }
   try {
     if (existsSync(path) && statSync(path).isDirectory()) {
       const folder: Source = new TilesSource(new FilesFolder(path))
-      return proveRecord(folder, index, wanted)
+      return proveRecord(folder, index, { payloads })
     }
     using source = BookSource.open(path)
-    return proveRecord(source, index, wanted)
+    return proveRecord(source, index, { payloads })
   } catch (cause) {
     if (cause instanceof FormatError || cause instanceof CheckpointError) {
       io.stderr.write(`the book does not prove it: ${visible(cause.message)} (${cause.code})\n`)

@@ -78,10 +78,13 @@ export async function verify(options: VerifyOptions, io: Io, now = Date.now()): 
 }
 
 function inputOf({ data, book }: VerifyOptions): Input {
-  if (data !== undefined) return { kind: 'live', file: join(data, 'book.db') }
-  const path = book ?? ''
-  if (!existsSync(path)) throw new OperatorError('disk', `verify: there is no ${path}`)
-  return statSync(path).isDirectory() ? { kind: 'export', folder: path } : { kind: 'copy', file: path }
+  const path = data === undefined ? (book ?? '') : join(data, 'book.db')
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found === undefined) throw new OperatorError('disk', `verify: there is no ${path}`)
+  if (found.isDirectory() && data === undefined) return { kind: 'export', folder: path }
+  // Opening a pipe waits for somebody who writes.
+  if (!found.isFile()) throw new OperatorError('disk', `verify: ${path} is no file`)
+  return { kind: data === undefined ? 'copy' : 'live', file: path }
 }
 
 interface Circumstances {

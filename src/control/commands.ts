@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { LOCAL_SUBJECT } from '../access/events.ts'
 import { endedBy, type LiveConnection } from '../access/live.ts'
 import type { Gate } from '../gate/gate.ts'
-import { AdministrationError, erase, retain, rotateSigningKey } from '../record/administration.ts'
+import { erase, retain, reveal, rotateSigningKey } from '../record/administration.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import type { Command } from './server.ts'
 
@@ -92,6 +92,12 @@ export function controlCommands({
       ),
     ],
     [
+      'book.reveal',
+      takes(z.strictObject({ session: sid, reason }), (given, sub) =>
+        reveal(recorder, given.session, act(sub, given.reason)),
+      ),
+    ],
+    [
       'book.rotate-key',
       takes(z.strictObject({ reason }), async (given, sub) => ({
         vkey: await rotateSigningKey(recorder, act(sub, given.reason)),
@@ -104,13 +110,7 @@ function takes<Given>(form: z.ZodType<Given>, run: (given: Given, sub: string) =
   return async (given, { sub }) => {
     const parsed = form.safeParse(given)
     if (!parsed.success) throw new OperatorError('usage', z.prettifyError(parsed.error))
-    try {
-      return await run(parsed.data, sub)
-    } catch (error) {
-      if (error instanceof AdministrationError)
-        throw new OperatorError('usage', error.message, { cause: error })
-      throw error
-    }
+    return run(parsed.data, sub)
   }
 }
 

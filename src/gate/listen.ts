@@ -2,6 +2,7 @@
 import { BlockList, createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/bytes.ts'
 import type { Conversation } from '../../protocols/conversation.ts'
+import { requireFree } from '../system/free-address.ts'
 import { Talker } from './converse.ts'
 import { type Peer, readProxyHeader } from './proxy-header.ts'
 
@@ -17,6 +18,8 @@ export interface ListenOptions {
   readonly port: number
   /** Networks from which a PROXY header is demanded; from all others none is taken. */
   readonly proxies: readonly string[]
+  /** Whether somebody else may have the address meanwhile: the process, or the listener, whose place this one takes. */
+  readonly shared?: boolean
 }
 
 /** One accepted connection, until `known` is called among the strangers. */
@@ -48,7 +51,8 @@ export class Listener {
     server.on('connection', (socket) => this.#accept(socket))
   }
 
-  static open(options: ListenOptions, events: ListenEvents): Promise<Listener> {
+  static async open(options: ListenOptions, events: ListenEvents): Promise<Listener> {
+    if (options.shared !== true) await requireFree(options)
     const server = createServer({
       allowHalfOpen: true,
       pauseOnConnect: true,
@@ -58,7 +62,7 @@ export class Listener {
     })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
-      // Two processes may listen at once while one takes over from the other.
+      // Two processes may listen at once while one takes over from the other; both must have said so.
       server.listen(
         { host: options.host, port: options.port, reusePort: process.platform === 'linux' },
         () => {

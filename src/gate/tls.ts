@@ -1,14 +1,14 @@
 /** Moving a plain socket to TLS, in either role, and what the handshake showed. */
 import type { Socket } from 'node:net'
-import { connect, type SecureContext, TLSSocket } from 'node:tls'
+import { connect, createServer, type SecureContext, type SecureContextOptions, TLSSocket } from 'node:tls'
 import type { TlsFacts } from '../../protocols/conversation.ts'
 import { HangUpError, type Upgrade } from './converse.ts'
 
 /** What this gateway shows to clients; replaced as a whole when certificates are renewed. */
 export interface ServerTls {
   readonly context: SecureContext
-  /** Whether client certificates are asked for; one that does not verify counts as none. */
-  readonly clientCertificates: boolean
+  /** Where client certificates are asked for: the same, with who may issue them. */
+  readonly asking?: SecureContextOptions
 }
 
 /** How a target's certificate is judged. */
@@ -18,17 +18,40 @@ export interface TargetTls {
   readonly ca: readonly string[] | undefined
 }
 
-export function serverUpgrade({ context, clientCertificates }: ServerTls): Upgrade {
+export function serverUpgrade({ context, asking }: ServerTls): Upgrade {
+  if (asking !== undefined) return askingUpgrade(asking)
   return (plain, alpn) => {
-    const socket = new TLSSocket(plain, {
-      isServer: true,
-      secureContext: context,
-      requestCert: clientCertificates,
-      rejectUnauthorized: false,
-      ...(alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}),
-    })
+    const socket = new TLSSocket(plain, { isServer: true, secureContext: context, ...named(alpn) })
     return handshake(socket, 'secure', plain)
   }
+}
+
+/**
+ * Whether a client's certificate verifies, Node says of the connections of a tls.Server alone. So each of these gets
+ * one, which listens nowhere. A certificate that does not verify counts as none.
+ */
+function askingUpgrade(asking: SecureContextOptions): Upgrade {
+  return (plain, alpn) =>
+    new Promise((resolve, reject) => {
+      const failed = (error?: Error): void => {
+        plain.destroy()
+        const seen = error?.message ?? 'the connection was closed'
+        reject(new HangUpError(`TLS handshake: ${seen}`, { cause: error }))
+      }
+      const closed = (): void => failed()
+      plain.once('close', closed)
+      createServer({ ...asking, ...named(alpn), requestCert: true, rejectUnauthorized: false })
+        .once('tlsClientError', failed)
+        .once('secureConnection', (socket) => {
+          plain.off('close', closed)
+          resolve({ socket, facts: factsOf(socket) })
+        })
+        .emit('connection', plain)
+    })
+}
+
+function named(alpn: readonly string[]): { ALPNProtocols?: string[] } {
+  return alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}
 }
 
 export function targetUpgrade({ mode, host, ca }: TargetTls): Upgrade {
@@ -39,7 +62,7 @@ export function targetUpgrade({ mode, host, ca }: TargetTls): Upgrade {
       // A name only: an address is no server name, and is judged by the certificate all the same.
       ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }),
       ...(ca === undefined ? {} : { ca: [...ca] }),
-      ...(alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}),
+      ...named(alpn),
       rejectUnauthorized: mode !== 'require',
       ...(mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
     })

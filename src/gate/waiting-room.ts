@@ -27,7 +27,10 @@ export class WaitingRoom implements Disposable {
     for (const [name, config] of listeners) {
       if (!isGate(config)) continue
       const begun = Promise.withResolvers<Serve>()
-      const options = { name, ...config.address, proxies: config.proxy_protocol?.from ?? [] }
+      const options = {
+        ...{ name, ...config.address, proxies: config.proxy_protocol?.from ?? [] },
+        shared: true,
+      }
       const listener = await Listener.open(options, {
         onConnection: async (accepted) => (await begun.promise)(accepted),
         onFault: (error) => onFault(name, error),

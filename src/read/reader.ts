@@ -17,7 +17,7 @@ import { Records } from './records.ts'
 import { Rows } from './rows.ts'
 import type { CompileParts } from './search/compile.ts'
 import { Lookup } from './search/lookup.ts'
-import { Searching } from './searching.ts'
+import { SCATTERED_ROWS_MAX, Searching } from './searching.ts'
 import { Sessions } from './sessions.ts'
 import { Single } from './single.ts'
 import { Unsealer } from './unseal.ts'
@@ -28,6 +28,8 @@ export interface ReaderOptions {
   readonly understanding: Understanding
   /** Microseconds since 1970. */
   readonly now: () => number
+  /** A test has it small, so that small books go both ways. */
+  readonly scatteredRowsMax?: number
 }
 
 export type Labels = CompileParts['labels']
@@ -49,7 +51,7 @@ export class Reader {
   readonly #met = new Set<number>()
   #labels: Labels = {}
 
-  constructor({ directory, kek, understanding, now }: ReaderOptions) {
+  constructor({ directory, kek, understanding, now, scatteredRowsMax = SCATTERED_ROWS_MAX }: ReaderOptions) {
     const files = bookFiles(directory)
     this.#book = openForReading(files.book)
     this.#keys = openForReading(files.keys)
@@ -66,7 +68,13 @@ export class Reader {
     this.#rows = new Rows(common)
     const withRows = { ...common, rows: this.#rows, unsealer: this.#unsealer, bookFile: files.book }
     const sizes = () => ({ size: this.#records.size, indexed: this.#indexed() })
-    this.#searching = new Searching({ index, rows: this.#rows, compiling: () => this.#compiling(), sizes })
+    this.#searching = new Searching({
+      index,
+      rows: this.#rows,
+      scatteredRowsMax,
+      compiling: () => this.#compiling(),
+      sizes,
+    })
     this.#sessions = new Sessions({ ...withRows, searching: this.#searching, size: () => this.#records.size })
     this.#single = new Single({ ...withRows, indexed: () => this.#indexed() })
     const keyChanges = (): number[] => this.#single.keyChanges()

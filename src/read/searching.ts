@@ -27,7 +27,12 @@ export const PAGE_ROWS = 50
 const COMPLETION_ROWS = 20_000
 const CHOICES_MAX = 20
 
+/** Of so many rows all sessions are collected before a page of them is shown. */
+export const SCATTERED_ROWS_MAX = 20_000
+
 export interface SearchingParts {
+  /** SCATTERED_ROWS_MAX, but for tests. */
+  readonly scatteredRowsMax: number
   readonly index: Database
   readonly rows: Rows
   readonly compiling: () => CompileParts
@@ -89,10 +94,14 @@ export class Searching {
     if (query.trim() === '') {
       return index.prepare(`SELECT s.n FROM session s WHERE ${common} ${tail}`).pluck().all() as number[]
     }
-    const { from } = this.#plan(query, asker, { rows: Number.POSITIVE_INFINITY })
-    const found = `SELECT DISTINCT e.session ${from}`
+    const { from, every, rows } = this.#plan(query, asker, { rows: Number.POSITIVE_INFINITY })
+    // What nearly every session has is looked for in one after the other, until the page is full.
+    const found =
+      rows < this.#parts.scatteredRowsMax
+        ? `s.n IN (SELECT e.session ${from})`
+        : `EXISTS (SELECT 1 FROM entry e INDEXED BY by_session WHERE e.session = s.n AND ${every})`
     return index
-      .prepare(`SELECT s.n FROM session s WHERE s.n IN (${found}) AND ${common} ${tail}`)
+      .prepare(`SELECT s.n FROM session s WHERE ${found} AND ${common} ${tail}`)
       .pluck()
       .all() as number[]
   }

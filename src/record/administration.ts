@@ -5,6 +5,7 @@
 import type { Scope } from '../book/format.ts'
 import type { Kek, WrappedKey } from '../book/keys.ts'
 import type { Random } from '../book/payload.ts'
+import { OperatorError } from '../system/operator-error.ts'
 import type { Recorder } from './recorder.ts'
 
 const REWRAP_AT_ONCE = 1000
@@ -16,23 +17,23 @@ export interface Act {
   readonly by?: readonly string[]
 }
 
-/** What was asked for cannot be done as the book stands. */
-export class AdministrationError extends Error {
-  override readonly name = 'AdministrationError'
-}
-
 /** Erases payloads. Resolves when they are gone from the book, its log and the journal. */
 export async function erase(recorder: Recorder, scope: Scope, act: Act): Promise<{ size: number }> {
   const named = 'refs' in scope ? scope.refs.map(([sid]) => sid) : 'sids' in scope ? scope.sids : []
   const open = named.find((sid) => recorder.isOpen(sid))
   if (open !== undefined) {
-    throw new AdministrationError(
+    throw new OperatorError(
+      'usage',
       `session ${open} is still open: end it first (gatebook sessions kill ${open})`,
     )
   }
+  const { unknown } = await recorder.thread.ask({ type: 'unknown-sessions', sids: named })
+  if (unknown !== undefined) {
+    throw new OperatorError('usage', `the book has neither a key nor a payload of session ${unknown}`)
+  }
   const { size } = await recorder.status()
   if ('below' in scope && scope.below > size) {
-    throw new AdministrationError(`there is no record ${scope.below} yet: the book ends at ${size}`)
+    throw new OperatorError('usage', `there is no record ${scope.below} yet: the book ends at ${size}`)
   }
   const mark = recorder.gateway.append({ kind: 'erase', scope, sub: act.sub, by: act.by }, note(act))
   return carryOut(recorder, mark)
@@ -46,12 +47,22 @@ export async function retain(
 ): Promise<{ size: number; below: number }> {
   const { below } = await recorder.thread.ask({ type: 'retention-point', below: wish })
   if (below === undefined) {
-    throw new AdministrationError(
+    throw new OperatorError(
+      'usage',
       `nothing can be removed below record ${wish}: only whole tiles of 256 records are`,
     )
   }
   const mark = recorder.gateway.append({ kind: 'retain', below, sub: act.sub, by: act.by }, note(act))
   return { ...(await carryOut(recorder, mark)), below }
+}
+
+/** A session's data key is about to be handed out. Resolves when the book says so. */
+export function reveal(recorder: Recorder, sid: string, act: Act): Promise<{ size: number }> {
+  const mark = recorder.gateway.append(
+    { kind: 'audit.read', act: 'reveal', sub: act.sub, about: sid },
+    note(act),
+  )
+  return recorder.committed(mark)
 }
 
 /** A new signing key, from the next record on. */
@@ -93,7 +104,7 @@ function unwrapped(origin: string, row: WrappedKey, kek: Kek): Buffer {
     return kek.unwrap(origin, row)
   } catch (cause) {
     const message = `the key of session ${row.sid} is wrapped under ${row.kek} and does not unwrap under ${kek.id}`
-    throw new AdministrationError(message, { cause })
+    throw new OperatorError('usage', message, { cause })
   }
 }
 

@@ -11,7 +11,7 @@ import { KeyStore } from '../book/keys.ts'
 import { type OpenedBook, openBook } from '../book/open.ts'
 import type { Random } from '../book/payload.ts'
 import { rotateSigningKey } from '../book/rotation.ts'
-import { Store } from '../book/store.ts'
+import { newRecord, Store } from '../book/store.ts'
 import { isDiskFull, PlacedFile } from '../system/durable.ts'
 import { Drain } from './drain.ts'
 import type { Answer, BookState, Ready, Request, ThreadOptions } from './messages.ts'
@@ -124,6 +124,9 @@ export class Bookkeeper {
       case 'retention-point':
         answer({ below: retentionPoint(this.#book.db, request.below, this.#store.head.size) })
         break
+      case 'unknown-sessions':
+        answer({ unknown: request.sids.find((sid) => !this.#isKnown(sid)) })
+        break
       case 'deleted':
         this.#forDeleted.push(id)
         break
@@ -153,11 +156,16 @@ export class Bookkeeper {
     }
   }
 
+  #isKnown(sid: string): boolean {
+    if (this.#keys.find(sid) !== undefined) return true
+    return this.#book.db.prepare('SELECT 1 FROM payload WHERE sid = ? LIMIT 1').get(sid) !== undefined
+  }
+
   /** Behind all that the journal still gave. */
   #suspend(): void {
     for (const id of this.#suspending.splice(0)) {
-      const members = { kind: 'suspend', ts: this.#parts.now(), why: 'store' }
-      this.#withRoom(() => this.#store.append([{ members, payloads: [] }]))
+      const record = newRecord({ kind: 'suspend', ts: this.#parts.now(), why: 'store' })
+      this.#withRoom(() => this.#store.append([record]))
       this.#parts.onAnswer(id, undefined)
     }
   }

@@ -2,9 +2,10 @@
  * The journal's other end: takes whole batches, joins what belongs together, commits it to the book, and gives the
  * journal its space back. Runs in the recorder's thread; SQLite's fsync is in nobody's way there.
  */
-import { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, type Batch, type JournalTail } from '../book/journal.ts'
+import { sidOf } from '../book/entry.ts'
+import type { Batch, JournalTail } from '../book/journal.ts'
 import type { Head, NewRecord, Store } from '../book/store.ts'
-import { joinRecords, readRecords } from './join.ts'
+import { Gathering } from './join.ts'
 
 export interface Drained {
   readonly head: Head
@@ -39,31 +40,23 @@ export class Drain {
     this.#pending = undefined
     // Only now: the gate may write over the batches behind this mark.
     this.#tail.free(last)
-    const closed = records.flatMap(({ members }) =>
-      members.kind === 'session.close' && members.sid !== undefined ? [members.sid] : [],
+    const closed = records.flatMap(({ entry }) =>
+      entry.grammar.kind === 'session.close' ? [sidOf(entry) ?? ''] : [],
     )
     return { head, batch: last.number, records: records.length, closed }
   }
 
   #take(): { records: NewRecord[]; last: Batch } | undefined {
-    const drafts: ReturnType<typeof readRecords> = []
-    let last: Batch | undefined
-    let bytes = 0
+    const gathered = new Gathering()
     for (;;) {
       const batch = this.#next ?? this.#tail.next()
       this.#next = undefined
       if (batch === undefined) break
-      const records = readRecords(batch.bytes)
-      const full =
-        drafts.length + records.length > BATCH_ENTRIES_MAX || bytes + batch.bytes.length > BATCH_BYTES_MAX
-      if (last !== undefined && full) {
-        this.#next = batch
-        break
-      }
-      for (const record of records) drafts.push(record)
-      bytes += batch.bytes.length
-      last = batch
+      if (gathered.take(batch)) continue
+      this.#next = batch
+      break
     }
-    return last === undefined ? undefined : { records: joinRecords(drafts), last }
+    const { last } = gathered
+    return last === undefined ? undefined : { records: gathered.records(), last }
   }
 }

@@ -164,9 +164,14 @@ export class GroupCommit {
     const [ready, waiting] = split(this.#forWritten, this.#written)
     this.#forWritten = waiting
     for (const { done } of ready) done()
-    if (this.#forDurable.length > 0) this.#sync()
+    if (this.#isWaited) this.#sync()
     if (this.#covered < this.#written)
       this.#late ??= this.#schedule.after(DURABLE_WITHIN_MS, () => this.#syncLate())
+  }
+
+  /** Whether a sync that begins now is one that somebody waits for: whoever was just let on waits for the next write. */
+  get #isWaited(): boolean {
+    return this.#forDurable.some(({ mark }) => mark <= this.#written)
   }
 
   #syncLate(): void {
@@ -204,8 +209,7 @@ export class GroupCommit {
       const [settled, unsettled] = split(this.#forSync, number)
       this.#forSync = unsettled
       for (const { done } of [...ready, ...settled]) done()
-      const isWaited = this.#forDurable.some(({ mark }) => mark <= this.#written)
-      if (this.#overdue || isWaited || this.#forSync.length > 0) this.#sync()
+      if (this.#overdue || this.#isWaited || this.#forSync.length > 0) this.#sync()
     })
   }
 

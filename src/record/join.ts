@@ -2,89 +2,160 @@
  * Journal entries become records of the book. The begin of an operation and its end, drained together, are one
  * leaf, `op`, in the begin's place: it halves what a statement costs. Where one leaf cannot say it, two do.
  */
-import { LEAF_BYTES_MAX, type Members, REFS_MAX } from '../book/format.ts'
-import { decodeEntries } from '../book/journal.ts'
+import assert from 'node:assert/strict'
+import { payloadIndex, readEntry, spelled } from '../book/entry.ts'
+import { BUNDLE_LEAVES_MAX, LEAF_BYTES_MAX, REFS_MAX } from '../book/format.ts'
+import { ENTRIES } from '../book/grammar.ts'
+import { BATCH_BYTES_MAX, type Batch, decodeEntries, type Entry as JournalEntry } from '../book/journal.ts'
 import type { NewPayload, NewRecord } from '../book/store.ts'
 
 /** What the book adds to an entry's members, at most: log, prev, salt, seq and v with their names. */
 const PLACE_BYTES_MAX = 320
 
-interface Draft {
-  members: Members
-  payloads: readonly NewPayload[]
-  length: number
+interface Draft extends NewRecord {
+  readonly length: number
 }
 
-/** The entries of one batch, in order. The journal is our own and its CRC held: a bad entry is our mistake. */
-export function readRecords(batch: Buffer): Draft[] {
-  return decodeEntries(batch).map(({ members: text, carried }) => {
-    const members = JSON.parse(text.toString('latin1')) as Members
-    const payloads = carried.map(({ ref, bytes }) => {
-      const named = members.ref?.[ref]
-      if (named === undefined)
-        throw new RangeError(`an entry carries a payload that it does not name: ${ref}`)
-      return { i: named.i, bytes }
-    })
-    return { members, payloads, length: text.length }
+/** The batches that one commit takes, and the records that they become. */
+export class Gathering {
+  readonly #joined = new Joined()
+  #bytes = 0
+  #last: Batch | undefined
+
+  /** The last batch taken. */
+  get last(): Batch | undefined {
+    return this.#last
+  }
+
+  /** Takes the batch, or says that it is for the next commit. The first is taken however large it is. */
+  take(batch: Batch): boolean {
+    const entries = decodeEntries(batch.bytes)
+    const isFull =
+      this.#joined.count + entries.length > BUNDLE_LEAVES_MAX ||
+      this.#bytes + batch.bytes.length > BATCH_BYTES_MAX
+    if (this.#last !== undefined && isFull) return false
+    for (const entry of entries) this.#joined.add(readDraft(entry))
+    this.#bytes += batch.bytes.length
+    this.#last = batch
+    return true
+  }
+
+  records(): NewRecord[] {
+    return this.#joined.records()
+  }
+}
+
+/** The journal is our own and its CRC held: an entry that cannot be read is our mistake. */
+export function readDraft({ members, carried }: JournalEntry): Draft {
+  const entry = readEntry(members.toString('latin1'))
+  const payloads = carried.map(({ ref, bytes }): NewPayload => {
+    const i = payloadIndex(entry, ref)
+    if (i === undefined) throw new RangeError(`an entry carries a payload that it does not name: ${ref}`)
+    return { i, bytes }
   })
+  return { entry, payloads, length: members.length }
 }
 
 /** Joins what one commit holds. The order of what remains is the order in which it was written. */
-export function joinRecords(drafts: readonly Draft[]): NewRecord[] {
-  const kept: (Draft | undefined)[] = []
-  const begins = new Map<string, number>()
-  const results = new Map<string, number[]>()
+export class Joined {
+  readonly #kept: (Draft | undefined)[] = []
+  readonly #begins = new Map<string, number>()
+  readonly #results = new Map<string, number[]>()
   /** Operations with a result that stays a record of its own: it must stand between their begin and their end. */
-  const told = new Set<string>()
+  readonly #told = new Set<string>()
   /** Per session, where a record last named payloads: nothing that names some may be moved before it. */
-  const naming = new Map<string, number>()
+  readonly #naming = new Map<string, number>()
+  #count = 0
 
-  for (const draft of drafts) {
-    const { kind, sid = '', op, ref } = draft.members
-    const at = kept.length
+  /** Records so far. */
+  get count(): number {
+    return this.#count
+  }
+
+  records(): NewRecord[] {
+    return this.#kept.filter((draft) => draft !== undefined)
+  }
+
+  add(draft: Draft): void {
+    const { entry } = draft
+    const { kind } = entry.grammar
+    const sid = spelled(entry, 'sid') ?? ''
+    const isNaming = spelled(entry, 'ref') !== undefined
+    const op = spelled(entry, 'op')
     const key = op === undefined ? '' : `${sid}.${op}`
     if (kind === 'op.end') {
-      for (const result of results.get(key) ?? []) kept[result] = undefined
-      const begin = begins.get(key)
-      const opened = begin === undefined ? undefined : kept[begin]
-      const moves = ref === undefined || (naming.get(sid) ?? -1) <= (begin ?? -1)
-      if (opened !== undefined && moves && !told.has(key) && fitsOneLeaf(opened, draft)) {
-        kept[begin ?? 0] = joined(opened, draft)
-        if (ref !== undefined) naming.set(sid, Math.max(naming.get(sid) ?? -1, begin ?? 0))
-        continue
-      }
-    } else if (kind === 'op.begin') {
-      begins.set(key, at)
-    } else if (kind === 'op.result' && ref !== undefined) {
-      told.add(key)
-    } else if (kind === 'op.result') {
-      // Its facts stand in the end's `res` payload too; alone it is needed only while the operation goes on.
-      const list = results.get(key)
-      if (list === undefined) results.set(key, [at])
-      else list.push(at)
-    }
-    if (ref !== undefined) naming.set(sid, at)
-    kept.push(draft)
+      this.#drop(this.#results.get(key))
+      if (this.#join(draft, key, sid, isNaming)) return
+    } else if (kind === 'op.begin') this.#begins.set(key, this.#kept.length)
+    else if (kind === 'op.result' && isNaming) this.#told.add(key)
+    else if (kind === 'op.result') this.#rememberResult(key)
+    if (isNaming) this.#naming.set(sid, this.#kept.length)
+    this.#kept.push(draft)
+    this.#count++
   }
-  return kept.filter((draft) => draft !== undefined)
+
+  /** Puts an end into its begin's place, where one leaf can say both. */
+  #join(end: Draft, key: string, sid: string, isNaming: boolean): boolean {
+    const at = this.#begins.get(key)
+    const begin = at === undefined ? undefined : this.#kept[at]
+    if (at === undefined || begin === undefined || this.#told.has(key)) return false
+    const lastNaming = this.#naming.get(sid) ?? -1
+    if ((isNaming && lastNaming > at) || !fitsOneLeaf(begin, end)) return false
+    this.#kept[at] = joined(begin, end)
+    if (isNaming) this.#naming.set(sid, Math.max(lastNaming, at))
+    return true
+  }
+
+  /** Its facts stand in the end's `res` payload too; alone it is needed only while the operation goes on. */
+  #rememberResult(key: string): void {
+    const list = this.#results.get(key)
+    if (list === undefined) this.#results.set(key, [this.#kept.length])
+    else list.push(this.#kept.length)
+  }
+
+  #drop(results: readonly number[] | undefined): void {
+    for (const result of results ?? []) {
+      this.#kept[result] = undefined
+      this.#count--
+    }
+  }
 }
+
+const TYPE = /"t":("(?:[^"\\]|\\.)*")/g
 
 function fitsOneLeaf(begin: Draft, end: Draft): boolean {
-  const first = begin.members.ref ?? []
-  const second = end.members.ref ?? []
-  if (first.length + second.length > REFS_MAX) return false
   if (begin.length + end.length + PLACE_BYTES_MAX > LEAF_BYTES_MAX) return false
-  return !second.some(({ t }) => first.some((ref) => ref.t === t))
+  const [first, second] = [begin, end].map(({ entry }) => spelled(entry, 'ref'))
+  if (first === undefined || second === undefined) return true
+  const [before = [], after = []] = [first, second].map((refs) =>
+    Array.from(refs.matchAll(TYPE), ([, type]) => type),
+  )
+  return before.length + after.length <= REFS_MAX && !after.some((type) => before.includes(type))
 }
 
+const OP = ENTRIES.get('op')
+assert(OP !== undefined)
+/** Where each member of an `op` is spelled in its begin and in its end. Group 0 stands for nowhere. */
+const SOURCES = OP.fields.map(({ name }) => ({
+  name,
+  begin: ENTRIES.get('op.begin')?.groups.get(name) ?? 0,
+  end: ENTRIES.get('op.end')?.groups.get(name) ?? 0,
+}))
+
 function joined(begin: Draft, end: Draft): Draft {
-  const { sid, op, act, par, rule, ts } = begin.members
-  const { out, code, rows, bytes, dur, parts } = end.members
-  const refs = [...(begin.members.ref ?? []), ...(end.members.ref ?? [])]
-  const ref = refs.length === 0 ? undefined : refs
+  const [from, to] = [begin.entry.groups, end.entry.groups]
+  const groups: (string | undefined)[] = [undefined]
+  for (const source of SOURCES) {
+    const first = source.begin === 0 ? undefined : from[source.begin]
+    const second = source.end === 0 ? undefined : to[source.end]
+    if (source.name === 'kind') groups.push('"op"')
+    else if (source.name === 'ref' && first !== undefined && second !== undefined)
+      groups.push(`${first.slice(0, -1)},${second.slice(1)}`)
+    else groups.push(first ?? second)
+  }
   return {
-    members: { kind: 'op', ts, sid, op, act, par, rule, out, code, rows, bytes, dur, parts, ref },
-    payloads: [...begin.payloads, ...end.payloads],
+    entry: { grammar: OP ?? begin.entry.grammar, groups },
+    payloads: end.payloads.length === 0 ? begin.payloads : [...begin.payloads, ...end.payloads],
     length: begin.length + end.length,
   }
 }

@@ -27,6 +27,8 @@ export type Request =
   | { readonly type: 'committed'; readonly batch: number }
   | { readonly type: 'rotate-signing-key' }
   | { readonly type: 'retention-point'; readonly below: number }
+  /** The first of these of which there is neither a key nor a payload. */
+  | { readonly type: 'unknown-sessions'; readonly sids: readonly string[] }
   /** Answered when all ordered deletions are carried out in the book, up to the order of record `through`. */
   | { readonly type: 'deleted' }
   /** The journal's free space has been written over since. */
@@ -53,6 +55,7 @@ export interface Answers {
   committed: { size: number }
   'rotate-signing-key': { vkey: string }
   'retention-point': { below: number | undefined }
+  'unknown-sessions': { unknown: string | undefined }
   deleted: { through: number }
   scrubbed: undefined
   status: BookStatus

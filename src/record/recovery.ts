@@ -8,7 +8,6 @@ import { BookError } from '../book/database.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
 import { type Leaf, type Members, parseLeaf } from '../book/format.ts'
 import {
-  BATCH_BYTES_MAX,
   BATCH_ENTRIES_MAX,
   type Batch,
   JOURNAL_BYTES_MAX,
@@ -19,10 +18,10 @@ import type { KeyStore } from '../book/keys.ts'
 import { setJournalAside } from '../book/lost-journals.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { readLeaves } from '../book/reader.ts'
-import type { AppendOptions, NewRecord, Store } from '../book/store.ts'
+import { type AppendOptions, newRecord, type Store } from '../book/store.ts'
 import { overwrite, preallocate, removeFileDurably } from '../system/durable.ts'
 import { readGap, TARGETS_MAX } from './gap.ts'
-import { joinRecords, readRecords } from './join.ts'
+import { Gathering } from './join.ts'
 
 export interface Recovered {
   /** Highest number ever used in the journal: the next batch goes behind it. */
@@ -123,25 +122,21 @@ function judge(book: OpenedBook, row: JournalRow): { judgement: Judgement; loss:
 
 function drainJudged(store: Store, file: number, batches: readonly Batch[]): number {
   let records = 0
-  let drafts: ReturnType<typeof readRecords> = []
-  let size = 0
-  let last = 0
+  let gathered = new Gathering()
   const commit = (): void => {
-    const joined = joinRecords(drafts)
-    store.append(joined, { journal: { file, batch: last } })
+    const { last } = gathered
+    if (last === undefined) return
+    const joined = gathered.records()
+    store.append(joined, { journal: { file, batch: last.number } })
     records += joined.length
-    drafts = []
-    size = 0
+    gathered = new Gathering()
   }
-  for (const { number, bytes } of batches) {
-    const entries = readRecords(bytes)
-    const isFull = drafts.length + entries.length > BATCH_ENTRIES_MAX || size + bytes.length > BATCH_BYTES_MAX
-    if (drafts.length > 0 && isFull) commit()
-    for (const entry of entries) drafts.push(entry)
-    size += bytes.length
-    last = number
+  for (const batch of batches) {
+    if (gathered.take(batch)) continue
+    commit()
+    gathered.take(batch)
   }
-  if (drafts.length > 0) commit()
+  commit()
   return records
 }
 
@@ -210,9 +205,7 @@ function closings(open: Map<string, OpenSession>, ts: number): { members: Member
 /** In as many commits as it takes; the first carries what `options` says. */
 function append(store: Store, members: readonly Members[], options: AppendOptions): void {
   for (let at = 0; at < members.length; at += BATCH_ENTRIES_MAX) {
-    const records = members
-      .slice(at, at + BATCH_ENTRIES_MAX)
-      .map((one): NewRecord => ({ members: one, payloads: [] }))
+    const records = members.slice(at, at + BATCH_ENTRIES_MAX).map((one) => newRecord(one))
     store.append(records, at === 0 ? options : {})
   }
 }

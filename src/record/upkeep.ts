@@ -5,7 +5,7 @@ import { truncateLog } from '../book/database.ts'
 import type { BookFiles } from '../book/files.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
-import type { Store } from '../book/store.ts'
+import { newRecord, type Store } from '../book/store.ts'
 import { isDiskFull, removeFileDurably } from '../system/durable.ts'
 import type { BookState, DiskPolicy } from './messages.ts'
 
@@ -61,7 +61,7 @@ export class Upkeep {
     const { files, store, signingKeyMaxAgeMs } = this.#parts
     if (signingKeyIsDue(files, signingKeyMaxAgeMs, now / 1000)) rotateSigningKey(files, store, now)
     if (now - this.#silentSince(now) >= HEARTBEAT_US) {
-      store.append([{ members: { kind: 'heartbeat', ts: now }, payloads: [] }])
+      store.append([newRecord({ kind: 'heartbeat', ts: now })])
     }
   }
 
@@ -85,7 +85,7 @@ export class Upkeep {
   #suspend(): void {
     const { store, now } = this.#parts
     this.#enter('suspended')
-    store.append([{ members: { kind: 'suspend', ts: now(), why: 'disk' }, payloads: [] }])
+    store.append([newRecord({ kind: 'suspend', ts: now(), why: 'disk' })])
   }
 
   /**
@@ -113,7 +113,7 @@ export class Upkeep {
     if (this.#state === 'suspended') {
       if (tight || !this.#refillBallast()) return
       const { store, now } = this.#parts
-      store.append([{ members: { kind: 'resume', ts: now(), why: 'disk' }, payloads: [] }])
+      store.append([newRecord({ kind: 'resume', ts: now(), why: 'disk' })])
       this.#enter(share < disk.warnShare ? 'low' : 'open')
     } else if (tight) this.#suspend()
     else this.#enter(share < disk.warnShare ? 'low' : 'open')

@@ -5,14 +5,8 @@
 import { createCipheriv, createHash, createPrivateKey, hash } from 'node:crypto'
 import Database from 'better-sqlite3'
 import { formatVkey, makeSigner, type Signer, signCheckpoint } from '../../src/book/checkpoint.ts'
-import {
-  decodeBundle,
-  encodeBundle,
-  encodeLeaf,
-  type Members,
-  parseLeaf,
-  type Ref,
-} from '../../src/book/format.ts'
+import { encodeLeaf } from '../../src/book/entry.ts'
+import { decodeBundle, encodeBundle, type Members, parseLeaf, type Ref } from '../../src/book/format.ts'
 import { SCHEMA } from '../../src/book/schema.ts'
 import { leafHash, nodeHash, RightEdge } from '../../src/book/tree.ts'
 

@@ -3,10 +3,12 @@ import { spawnSync } from 'node:child_process'
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
 const PACKAGES: readonly string[] = [
   'chromium',
+  'ansible-core',
   'default-jdk-headless',
   'dropbear-bin',
   'fonts-dejavu-core',
   'git',
+  'less',
   'libdbd-mariadb-perl',
   'libdbd-pg-perl',
   'libmariadb-java',
@@ -26,7 +28,10 @@ const PACKAGES: readonly string[] = [
   'python3-psycopg2',
   'python3-pymysql',
   'rsync',
+  'sshfs',
   'strace',
+  'vim-tiny',
+  'zsh',
 ]
 
 function missing(packages: readonly string[]): string[] {

@@ -32,6 +32,7 @@ export async function install(
   const config = join(folder, 'config.yaml')
   const text = readFileSync(config, 'utf8')
     .replace(':6432', `:${port}`)
+    .replace(':2222', ':0')
     .replace('targets: {}', `targets:\n${targets}`)
   writeFileSync(config, text)
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)

@@ -18,6 +18,8 @@ const READY_ATTEMPTS = 5
 export interface ServerOptions {
   /** Offered inside TLS; `only`: nobody is let in outside it. */
   readonly tls?: TestCertificate & { readonly only?: boolean }
+  /** Lines of pg_hba.conf before the one that asks everybody for SCRAM. With `tls` alone. */
+  readonly hba?: readonly string[]
   /** Beside what makes it a witness. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -70,7 +72,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Postgres
   }
 }
 
-function initialise(folder: string, as: Account | undefined, { tls }: ServerOptions): void {
+function initialise(folder: string, as: Account | undefined, { tls, hba = [] }: ServerOptions): void {
   const data = join(folder, 'data')
   const write = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text, { mode: 0o600 })
@@ -91,7 +93,7 @@ function initialise(folder: string, as: Account | undefined, { tls }: ServerOpti
   write('server.crt', tls.cert)
   write('server.key', tls.key)
   const type = tls.only === true ? 'hostssl' : 'host'
-  write('data/pg_hba.conf', `${type} all all 127.0.0.1/32 scram-sha-256\n`)
+  write('data/pg_hba.conf', [...hba, `${type} all all 127.0.0.1/32 scram-sha-256\n`].join('\n'))
 }
 
 async function start(

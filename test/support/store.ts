@@ -1,7 +1,7 @@
 /** The book's one writer, without a journal before it. */
 import { type OpenedBook, openBook } from '../../src/book/open.ts'
 import type { KeepPolicy, NewRecord } from '../../src/book/store.ts'
-import { Store } from '../../src/book/store.ts'
+import { newRecord, Store } from '../../src/book/store.ts'
 import { systemRandom } from '../../src/record/random.ts'
 
 export interface OpenStore extends Disposable {
@@ -18,5 +18,5 @@ export function openStore(directory: string, keep: KeepPolicy = { records: 1e9, 
 
 /** Records that say nothing. */
 export function heartbeats(count: number, ts = 1_763_600_000_000_000): NewRecord[] {
-  return Array.from({ length: count }, () => ({ members: { kind: 'heartbeat', ts }, payloads: [] }))
+  return Array.from({ length: count }, () => newRecord({ kind: 'heartbeat', ts }))
 }

@@ -7,6 +7,10 @@ export interface Plan {
   readonly from: string
   /** What orders rows: the way that was chosen gives them in this order, where it can. */
   readonly id: string
+  /** The same as a condition alone, where the way is known already. */
+  readonly every: string
+  /** How many rows it will find, as far as the counts tell. */
+  readonly rows: number
 }
 
 export interface Wanted {
@@ -35,15 +39,19 @@ export function plan(conditions: readonly Condition[], lookup: Lookup, wanted: W
   const words = conditions.filter(({ match }) => match !== undefined)
   const selectivity = conditions.reduce((product, one) => product * passing(one, total), 1)
 
+  const where = conditions.map(({ sql, match }) => (match === undefined ? sql : hasWords(match)))
+  const every = [`e.id ${range}`, ...where].join(' AND ')
+  const rows = total * share * selectivity
+
   let best: { cost: number; index: IndexName | undefined } = {
     cost: readBefore(selectivity, total * share, wanted.rows) * (ROW_COST + words.length * WORD_COST),
     index: undefined,
   }
   for (const { index, ...one } of conditions) {
     if (index === undefined) continue
-    const rows = total * share * passing(one, total)
+    const some = total * share * passing(one, total)
     const read =
-      one.ordered === true ? readBefore(selectivity / passing(one, total), rows, wanted.rows) : rows
+      one.ordered === true ? readBefore(selectivity / passing(one, total), some, wanted.rows) : some
     const cost = read * (INDEXED_ROW_COST + words.length * WORD_COST)
     if (cost < best.cost) best = { cost, index }
   }
@@ -58,14 +66,15 @@ export function plan(conditions: readonly Condition[], lookup: Lookup, wanted: W
     const cost =
       readBefore(selectivity / GUESS ** words.length, total * share * GUESS, wanted.rows) * WORDS_ROW_COST
     // The words of a rare name are looked up row by row; otherwise the words themselves are the shorter way.
-    if (cost < best.cost) return byWords(conditions, words, range)
+    if (cost < best.cost) return { ...byWords(conditions, words, range), every, rows }
   }
   const way = best.index === undefined ? 'NOT INDEXED' : `INDEXED BY ${best.index}`
   const union = isUnion ? [`e.id IN (${unionOf(several.ways ?? [], range)})`] : []
-  const where = conditions.map(({ sql, match }) => (match === undefined ? sql : hasWords(match)))
   return {
     from: `FROM entry e ${way} WHERE ${[...(isUnion ? union : [`e.id ${range}`]), ...where].join(' AND ')}`,
     id: 'e.id',
+    every,
+    rows,
   }
 }
 
@@ -76,7 +85,11 @@ function unionOf(ways: readonly Way[], range: string): string {
   return ways.map(one).join(' UNION ALL ')
 }
 
-function byWords(conditions: readonly Condition[], words: readonly Condition[], range: string): Plan {
+function byWords(
+  conditions: readonly Condition[],
+  words: readonly Condition[],
+  range: string,
+): Pick<Plan, 'from' | 'id'> {
   const match = words.map((one) => one.match).join(' AND ')
   const where = conditions.filter((one) => one.match === undefined).map(({ sql }) => sql)
   const all = [`words MATCH '${match.replaceAll("'", "''")}'`, `words.rowid ${range}`, ...where]

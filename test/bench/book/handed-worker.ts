@@ -1,8 +1,9 @@
 /** The worker of the way `handed`: commits what has come since the last commit, and says how far it got. */
 import { parentPort, workerData } from 'node:worker_threads'
+import { decodeEntries } from '../../../src/book/journal.ts'
 import { openBook } from '../../../src/book/open.ts'
-import { Store } from '../../../src/book/store.ts'
-import { joinRecords, readRecords } from '../../../src/record/join.ts'
+import { newRecord, Store } from '../../../src/book/store.ts'
+import { Joined, readDraft } from '../../../src/record/join.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 import { Upkeep } from '../../../src/record/upkeep.ts'
 import { microseconds } from '../../../src/system/microseconds.ts'
@@ -19,7 +20,7 @@ const store = new Store(book.db, book.origin, book.signer, book.head, {
   keep: options.keepCheckpoint,
 })
 const upkeep = new Upkeep({ ...book, ...options, store, now: microseconds, onState: () => {} })
-store.append([{ members: { kind: 'boot', ts: Date.now() * 1000, rel: '0', clean: true }, payloads: [] }])
+store.append([newRecord({ kind: 'boot', ts: Date.now() * 1000, rel: '0', clean: true })])
 
 let queue: Handed[] = []
 let committing = false
@@ -38,18 +39,18 @@ gate.on('message', (message: Handed | 'stop') => {
 })
 
 function commit(): void {
-  const drafts: ReturnType<typeof readRecords> = []
+  const joined = new Joined()
   let end = 0
   while (queue.length > 0) {
     const [next] = queue
     if (next === undefined) break
-    const records = readRecords(batchOf(next.bytes))
-    if (drafts.length > 0 && drafts.length + records.length > RECORDS_MAX) break
-    drafts.push(...records)
+    const entries = decodeEntries(batchOf(next.bytes))
+    if (joined.count > 0 && joined.count + entries.length > RECORDS_MAX) break
+    for (const entry of entries) joined.add(readDraft(entry))
     end = next.end
     queue = queue.slice(1)
   }
-  store.append(joinRecords(drafts))
+  store.append(joined.records())
   gate?.postMessage(end)
   upkeep.turn(true)
   committing = queue.length > 0

@@ -11,6 +11,8 @@ import type { WorkloadName } from './workloads.ts'
 
 export interface SuiteOptions {
   readonly quick: boolean
+  /** A file for the picture of postgres.size. */
+  readonly svg?: string
   readonly print: (figure: Figure) => void
 }
 

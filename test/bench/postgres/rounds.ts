@@ -1,10 +1,12 @@
 /** Takes turns among what is compared, so that what disturbs the machine disturbs all of it. */
 import { compare, type Figure, type Round } from '../figures.ts'
-import type { Bench, System } from './systems.ts'
+import type { Bench } from './systems.ts'
 
 export interface Place {
   readonly bench: Bench
   readonly quick: boolean
+  /** Where the picture goes, if one is wanted. */
+  readonly svg?: string
   readonly print: (figure: Figure) => void
 }
 
@@ -13,8 +15,8 @@ export interface Measured {
   readonly rounds: readonly Round[]
 }
 
-export async function takeTurns(
-  { quick }: Place,
+export async function takeTurns<System extends { readonly name: string }>(
+  { quick }: Pick<Place, 'quick'>,
   systems: readonly System[],
   run: (system: System) => Promise<Round>,
 ): Promise<Measured[]> {
@@ -27,7 +29,7 @@ export async function takeTurns(
 
 /** Beside what each is compared: pgbouncer unless told. */
 export function tell(
-  { print }: Place,
+  { print }: Pick<Place, 'print'>,
   facts: Pick<Figure, 'suite' | 'workload' | 'clients'>,
   measured: readonly Measured[],
   rivals: (system: string) => readonly string[] = () => ['pgbouncer'],

@@ -7,13 +7,17 @@ import type { SuiteOptions } from '../book/suite.ts'
 import { measureBulk } from './bulk.ts'
 import { measureConnections } from './connections.ts'
 import type { Place } from './rounds.ts'
-import { measureStatements } from './statements.ts'
+import { measureSessions } from './sessions.ts'
+import { measureSize } from './size.ts'
+import { STATEMENT_PARTS } from './statements.ts'
 import { openBench, PACKAGES } from './systems.ts'
 
 const PARTS: ReadonlyMap<string, (place: Place) => Promise<void>> = new Map([
-  ['statements', measureStatements],
+  ...[...STATEMENT_PARTS].map(([name, measure]) => [`statements.${name}`, measure] as const),
   ['bulk', measureBulk],
   ['connections', measureConnections],
+  ['sessions', measureSessions],
+  ['size', measureSize],
 ])
 
 export const POSTGRES_SUITES: readonly (readonly [string, (options: SuiteOptions) => Promise<void>])[] = [

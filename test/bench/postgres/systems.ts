@@ -186,7 +186,7 @@ function write(folder: string, name: string, lines: readonly string[]): string {
 
 const START_ATTEMPTS = 400
 
-async function answering(child: ChildProcess, port: number, name: string): Promise<void> {
+export async function answering(child: ChildProcess, port: number, name: string): Promise<void> {
   const said: Buffer[] = []
   child.stderr?.on('data', (chunk: Buffer) => {
     if (said.length < 64) said.push(chunk)

@@ -1,6 +1,6 @@
 /** Opens the book in argv[2] again and makes argv[3] commits of one record each. */
 import { openBook } from '../../../src/book/open.ts'
-import { Store } from '../../../src/book/store.ts'
+import { newRecord, Store } from '../../../src/book/store.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 
 const [, , directory = '', commits = ''] = process.argv
@@ -11,7 +11,7 @@ const store = new Store(db, origin, signer, head, {
 })
 process.stdout.write('begin\n')
 for (let k = 0; k < Number(commits); k++) {
-  store.append([{ members: { kind: 'heartbeat', ts: 1 }, payloads: [] }])
+  store.append([newRecord({ kind: 'heartbeat', ts: 1 })])
 }
 process.stdout.write('end\n')
 // Not in order: closing would checkpoint, and what is counted is what a commit costs.

@@ -49,8 +49,8 @@ function freePort(): Promise<number> {
   })
 }
 
-/** MariaDB on a folder of its own, on loopback, with its general log as a witness. */
-export async function startServer(): Promise<Server> {
+/** MariaDB on a folder of its own, on loopback, with its general log and its audit as witnesses. */
+export async function startServer({ witness = true }: { readonly witness?: boolean } = {}): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'gatebook-mariadb-'))
   const at = (name: string) => join(folder, name)
   const user = process.getuid?.() === 0 ? ['--user=root'] : []
@@ -75,20 +75,11 @@ export async function startServer(): Promise<Server> {
     [
       ...['--no-defaults', `--datadir=${at('data')}`, `--socket=${at('sock')}`, `--port=${port}`, ...user],
       ...['--bind-address=127.0.0.1', '--skip-name-resolve', `--pid-file=${at('pid')}`],
-      ...['--general-log=1', `--general-log-file=${at('general.log')}`, `--init-file=${at('setup.sql')}`],
+      `--init-file=${at('setup.sql')}`,
       ...[`--ssl-cert=${at('cert.pem')}`, `--ssl-key=${at('key.pem')}`, '--plugin-load-add=auth_ed25519'],
       ...['--max-allowed-packet=64M', '--local-infile=1', '--innodb-buffer-pool-size=16M'],
       ...['--innodb-flush-log-at-trx-commit=0', '--character-set-server=utf8mb4'],
-      ...[
-        '--plugin-load-add=server_audit',
-        '--server-audit-logging=ON',
-        '--server-audit-events=CONNECT,QUERY',
-      ],
-      ...[
-        `--server-audit-file-path=${at('audit.log')}`,
-        '--server-audit-query-log-limit=1000000',
-        '--server-audit-file-rotations=0',
-      ],
+      ...(witness ? witnesses(at) : []),
       // Numbers of prepared statements go on in a thread that is used again.
       '--thread-cache-size=0',
     ],
@@ -118,6 +109,15 @@ export async function startServer(): Promise<Server> {
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+function witnesses(at: (name: string) => string): string[] {
+  return [
+    ...['--general-log=1', `--general-log-file=${at('general.log')}`],
+    ...['--plugin-load-add=server_audit', '--server-audit-logging=ON', '--server-audit-events=CONNECT,QUERY'],
+    ...[`--server-audit-file-path=${at('audit.log')}`, '--server-audit-file-rotations=0'],
+    '--server-audit-query-log-limit=1000000',
+  ]
 }
 
 function ready(child: ChildProcess): Promise<void> {

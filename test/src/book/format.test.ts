@@ -1,6 +1,7 @@
 import { crc32, deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { encodeLeaf } from '../../../src/book/entry.ts'
 import {
   BUNDLE_LEAVES_MAX,
   canonical,
@@ -10,7 +11,6 @@ import {
   encodeBase64,
   encodeBundle,
   encodeEntries,
-  encodeLeaf,
   FormatError,
   type Members,
   type Place,

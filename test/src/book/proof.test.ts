@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseCheckpoint } from '../../../src/book/checkpoint.ts'
-import { decodeBundle, FormatError } from '../../../src/book/format.ts'
+import { decodeBundle, encodeBase64, FormatError } from '../../../src/book/format.ts'
 import { formatTlogProof, parseProof, parseTlogProof, type RecordProof } from '../../../src/book/proof.ts'
 import { proveRecord } from '../../../src/book/prove.ts'
 import { BookSource } from '../../../src/book/source.ts'
@@ -43,7 +43,7 @@ describe('a proof', () => {
   })
 
   test('with ciphertexts and the data key opens them', () => {
-    const proof = proveRecord(source(), statement.seq, { payloads: true, dataKey })
+    const proof = { ...proveRecord(source(), statement.seq, { payloads: true }), key: encodeBase64(dataKey) }
     const report = check(proof)
     expect(report.findings).toEqual([])
     const opened = report.payloads.map(({ ref, body }) => [ref.t, Buffer.from(body ?? []).toString()])
@@ -91,7 +91,7 @@ describe('a proof', () => {
 })
 
 describe('a proof is refused', () => {
-  const proof = proveRecord(source(), statement.seq, { payloads: true, dataKey })
+  const proof = { ...proveRecord(source(), statement.seq, { payloads: true }), key: encodeBase64(dataKey) }
   const other = prove(statement.seq + 1)
   const [first, second] = proof.keys
   const under = (index: number) => ({ leaf: prove(index).leaf, proof: prove(index).proof })

@@ -111,9 +111,48 @@ describe('a file', () => {
     expect(codeOf(copy(change))).toBe(code)
   })
 
+  test.each([
+    "INSERT INTO payload(rowid,sid,i,data) VALUES(-5,'aaaaaaaaaaaaaaaa',1,x'00')",
+    "INSERT INTO payload(rowid,sid,i,data) VALUES(1152921504606846976,'aaaaaaaaaaaaaaaa',1,x'00')",
+    "INSERT INTO ckpt(size,note) VALUES(-5,'x')",
+    "INSERT INTO kept(seq,leaf) VALUES(-5,x'00')",
+    "INSERT INTO kept(seq,leaf) VALUES(9007199254740993,x'00')",
+  ])('with a row where nobody would look for it is damaged: %s', (sql) => {
+    expect(codeOf(copy((db) => db.exec(sql)))).toBe('damaged')
+  })
+
   test('that is not there is not made', () => {
     const file = newFile()
     expect(codeOf(file)).toBe('unreadable')
     expect(codeOf(file)).toBe('unreadable')
+  })
+})
+
+describe('payloads', () => {
+  const rowsOf = (db: Database.Database): { sid: string; i: number; data: Buffer }[] =>
+    db.prepare('SELECT sid, i, data FROM payload ORDER BY rowid').all() as never
+
+  test('are found in whatever order they are asked for, and lie in whatever order they may', () => {
+    for (const order of ['sid, i', 'rowid DESC', 'random()']) {
+      const file = copy((db) => {
+        db.exec(
+          `CREATE TABLE sorted AS SELECT sid, i, data FROM payload ORDER BY ${order}; DROP TRIGGER payload_del`,
+        )
+        db.exec(
+          'DELETE FROM payload; INSERT INTO payload(rowid, sid, i, data) SELECT 7 * rowid, sid, i, data FROM sorted',
+        )
+      })
+      const db = new Database(sample.file, { readonly: true })
+      const rows = rowsOf(db)
+      db.close()
+      using source = BookSource.open(file)
+      const { payloads } = source
+      const half = rows.filter((_, k) => k % 2 === 0)
+      for (const { sid, i, data } of half) expect(payloads.take(sid, i)).toEqual(data)
+      expect(payloads.take('aaaaaaaaaaaaaaaa', 0)).toBeUndefined()
+      const rest = [...payloads.rest()].map(({ sid, i }) => `${sid}/${i}`).sort()
+      const others = rows.filter((_, k) => k % 2 === 1)
+      expect(rest).toEqual(others.map(({ sid, i }) => `${sid}/${i}`).sort())
+    }
   })
 })

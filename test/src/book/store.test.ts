@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { encodeBase64, type Ref } from '../../../src/book/format.ts'
 import type { openBook } from '../../../src/book/open.ts'
 import { readLeaves, readPayload } from '../../../src/book/reader.ts'
-import { BookMovedError, type NewRecord, Store } from '../../../src/book/store.ts'
+import { BookMovedError, type NewRecord, newRecord, Store } from '../../../src/book/store.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { newBook } from '../../support/recorder.ts'
@@ -11,10 +11,7 @@ import { heartbeats, openStore } from '../../support/store.ts'
 
 const SID = 'k3v5o2n7q4w6x2za'
 const com = encodeBase64(Buffer.alloc(32, 1))
-const opening: NewRecord = {
-  members: { kind: 'session.open', ts: 5, sid: SID, act: 'pg', com },
-  payloads: [],
-}
+const opening = newRecord({ kind: 'session.open', ts: 5, sid: SID, act: 'pg', com })
 
 function payload(i: number): { ref: Ref; bytes: Buffer } {
   const bytes = Buffer.alloc(40 + i, i)
@@ -27,7 +24,7 @@ function payload(i: number): { ref: Ref; bytes: Buffer } {
 function statement(op: number): NewRecord {
   const { ref, bytes } = payload(op)
   const members = { kind: 'op', ts: 6, sid: SID, op, act: 'db.query', out: 'ok', ref: [ref] }
-  return { members, payloads: [{ i: op, bytes }] }
+  return newRecord(members, [{ i: op, bytes }])
 }
 
 describe('a commit', () => {
@@ -66,8 +63,12 @@ describe('a commit', () => {
     const directory = newBook()
     using open = openStore(directory)
     const before = open.store.append(heartbeats(1))
-    const wrong = { members: { kind: 'heartbeat', ts: 9, why: 'disk' }, payloads: [] }
-    expect(() => open.store.append([...heartbeats(1), wrong])).toThrow('there is no member why')
+    const heartbeat = { kind: 'heartbeat', ts: 9, why: 'disk' }
+    expect(() => newRecord(heartbeat)).toThrow('there is no member why')
+    const long = { ...payload(1).ref, t: '\\'.repeat(128) }
+    const ref = Array.from({ length: 64 }, () => long)
+    const wrong = newRecord({ kind: 'op.begin', ts: 9, sid: SID, op: 1, act: 'db.query', ref })
+    expect(() => open.store.append([...heartbeats(1), wrong])).toThrow('op.begin: too long')
     expect(open.store.head).toBe(before)
     open.store.append(heartbeats(1))
     expect(checkBook(directory).size).toBe(2)
@@ -101,10 +102,8 @@ describe('a commit', () => {
 
 // The head is what readers trust, so it must not move until the disk has moved.
 describe('a failed write leaves nothing behind', () => {
-  const erase: NewRecord = {
-    members: { kind: 'erase', ts: 7, sid: SID, scope: { sids: ['aaaaaaaaaaaaaaaa'] }, sub: 'local' },
-    payloads: [],
-  }
+  const scope = { sids: ['aaaaaaaaaaaaaaaa'] }
+  const erase = newRecord({ kind: 'erase', ts: 7, sid: SID, scope, sub: 'local' })
 
   test.each([
     ['bundle', 'INSERT'],

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -189,6 +189,17 @@ describe('verify', () => {
     expect((await run({ book: folder, key: vkey })).exit).toBe(0)
     rmSync(join(folder, 'tile/entries/000'))
     expect((await run({ book: folder, key: vkey })).exit).toBe(4)
+  })
+
+  test('reads nothing that may never end, such as a pipe or a device', async () => {
+    const folder = join(data, 'export')
+    using source = BookSource.open(book)
+    exportTiles(source, new FilesFolder(folder), { payloads: true })
+    rmSync(join(folder, 'tile/entries/000'))
+    symlinkSync('/dev/null', join(folder, 'tile/entries/000'))
+    const { exit, out } = await run({ book: folder, key: vkey })
+    expect({ exit, out }).toMatchObject({ exit: 4, out: expect.stringContaining('entries/000 is no file') })
+    await expect(run({ book: '/dev/null', key: vkey })).rejects.toThrow('/dev/null is no file')
   })
 
   test('ends without a verdict where there is nothing to judge', async () => {

@@ -11,7 +11,7 @@ import { pick, playReading, subOf } from '../../support/reading-book.ts'
 import { newBook } from '../../support/recorder.ts'
 import { rounds } from '../../support/rounds.ts'
 import { seeded } from '../../support/seeded.ts'
-import { slowRows, slowSearch } from '../../support/slow-search.ts'
+import { sees, slowRows, slowSearch } from '../../support/slow-search.ts'
 
 const EVERYTHING: Rights = { ...OWN_SESSIONS_ONLY, all: true, verify: true, end: true }
 const RIGHTS: readonly Rights[] = [
@@ -29,7 +29,7 @@ function catchUp(directory: string): Reader {
   const indexing = Indexing.open({ directory, kek, understanding })
   while (indexing.turn());
   indexing.close()
-  return new Reader({ directory, kek, understanding, now: () => NOW })
+  return new Reader({ directory, kek, understanding, now: () => NOW, scatteredRowsMax: 30 })
 }
 
 describe('every answer is that of a slow search over the decrypted book', () => {
@@ -41,7 +41,7 @@ describe('every answer is that of a slow search over the decrypted book', () => 
       const rows = slowRows(directory, understanding)
       const reader = catchUp(directory)
       const random = seeded(seed * 1000)
-      const asked = rounds(350)
+      const asked = rounds(250)
       let found = 0
       for (let k = 0; k < asked; k++) {
         const text = randomQuery(random, sids, rows.length)
@@ -65,6 +65,15 @@ describe('every answer is that of a slow search over the decrypted book', () => 
         expect(answered, text).toEqual(expected)
         const { count } = reader.answer({ type: 'summary', query: text }, asker, LABELS)
         expect(count, `count of ${text}`).toBe(expected.length)
+        const fitting = new Set(expected)
+        const people = rows.filter(
+          ({ id, session }) => fitting.has(id) && session !== undefined && session.proto !== 'gateway',
+        )
+        const sessions = reader.answer({ type: 'sessions', query: text, limit: 1000 }, asker, LABELS).sessions
+        const visible = new Set(
+          people.filter((row) => sees(row, asker, false)).map(({ session }) => session?.sid),
+        )
+        expect(new Set(sessions.map(({ session }) => session)), `sessions of ${text}`).toEqual(visible)
         found += expected.length
       }
       expect(found, 'the queries find something').toBeGreaterThan(asked)

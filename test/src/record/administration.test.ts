@@ -2,15 +2,10 @@ import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { Kek } from '../../../src/book/keys.ts'
-import {
-  AdministrationError,
-  erase,
-  retain,
-  rewrapKeys,
-  rotateSigningKey,
-} from '../../../src/record/administration.ts'
+import { erase, retain, rewrapKeys, rotateSigningKey } from '../../../src/record/administration.ts'
 import { systemRandom } from '../../../src/record/random.ts'
 import type { Recorder } from '../../../src/record/recorder.ts'
+import { OperatorError } from '../../../src/system/operator-error.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { KEK_BYTES, newBook, plaintexts, startRecorder, text } from '../../support/recorder.ts'
 
@@ -80,12 +75,15 @@ describe('erasing', () => {
     await recorder.stop()
   })
 
-  test('refuses a session that is open, and records that are not there yet', async () => {
+  test('refuses a session that is open or unknown, and records that are not there yet', async () => {
     const directory = newBook()
     const { recorder } = await startRecorder(directory)
     const session = await recorder.open({ act: 'pg', mode: 'standard' })
-    await expect(erase(recorder, { sids: [session.sid] }, local)).rejects.toThrow(AdministrationError)
+    await expect(erase(recorder, { sids: [session.sid] }, local)).rejects.toThrow(OperatorError)
     await expect(erase(recorder, { refs: [[session.sid, 0]] }, local)).rejects.toThrow('is still open')
+    await expect(erase(recorder, { sids: ['aaaaaaaaaaaaaaaa'] }, local)).rejects.toThrow(
+      'the book has neither a key nor a payload of session aaaaaaaaaaaaaaaa',
+    )
     await expect(erase(recorder, { below: 1000 }, local)).rejects.toThrow('there is no record 1000 yet')
     await recorder.stop()
     expect(checkBook(directory).leaves.filter(({ kind }) => kind === 'erase')).toEqual([])
@@ -145,7 +143,7 @@ describe('a new key encryption key', () => {
     const wrong = new Kek(Buffer.alloc(32, 1))
     await expect(
       rewrapKeys(recorder, { from: wrong, to: next, random: systemRandom() }, local),
-    ).rejects.toThrow(AdministrationError)
+    ).rejects.toThrow(OperatorError)
     await recorder.stop()
   })
 })

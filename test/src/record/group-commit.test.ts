@@ -107,6 +107,18 @@ describe('durable', () => {
     expect(bench.disk.syncs).toBe(1)
   })
 
+  test('no sync begins for an entry that is not written yet: it would hold up the one that covers it', () => {
+    const bench = new Bench()
+    // As a statement under `standard`: its begin is written, it runs, and its outcome waits for the disk.
+    bench.log.when(bench.put('begin'), 'written', () => bench.when(bench.put('end'), 'durable', 'end'))
+    bench.schedule.turn()
+    expect([bench.disk.writes.length, bench.disk.syncs]).toEqual([1, 0])
+    bench.schedule.turn()
+    expect([bench.disk.writes.length, bench.disk.syncs]).toEqual([2, 1])
+    bench.disk.endSync()
+    expect([bench.told, bench.surviving, bench.disk.isSyncing]).toEqual([['end'], [1, 2], false])
+  })
+
   test('one sync at a time: whoever comes while it runs is covered by the next, which begins at once', () => {
     const bench = new Bench()
     bench.when(bench.put('a'), 'durable', 'a')

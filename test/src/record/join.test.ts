@@ -1,20 +1,43 @@
 import { describe, expect, test } from 'vitest'
+import { type Entry, entryOf } from '../../../src/book/entry.ts'
 import { canonical, type Members, type Ref } from '../../../src/book/format.ts'
-import { JournalMarks, JournalRing, JournalTail } from '../../../src/book/journal.ts'
-import { joinRecords, readRecords } from '../../../src/record/join.ts'
+import { decodeEntries, JournalMarks, JournalRing, JournalTail } from '../../../src/book/journal.ts'
+import { Gathering, Joined, readDraft } from '../../../src/record/join.ts'
 import { FakeDisk } from '../../support/disk.ts'
 
 const SID = 'k3v5o2n7q4w6x2za'
 const OTHER = 'aaaaaaaaaaaaaaaa'
-type Draft = Parameters<typeof joinRecords>[0][number]
+type Draft = ReturnType<typeof readDraft>
 
 const ref = (i: number, t: string): Ref => ({ h: 'A'.repeat(43).concat('='), i, n: 33 + i, t })
 
+const NEEDED: Readonly<Record<string, Partial<Members>>> = {
+  data: { part: 0, off: 0, bytes: 0, t0: 1000, ref: [ref(99, 'out')] },
+  decision: { out: 'denied' },
+  'session.open': { act: 'pg', com: ref(0, 'x').h },
+}
+
 /** An entry with a payload for each of its references. */
 function draft(kind: string, more: Partial<Members> = {}, length = 100): Draft {
-  const members = { kind, ts: 1000, sid: SID, ...more } as Members
+  const members: Members = { kind, ts: 1000, sid: SID, ...NEEDED[kind], ...more }
   const payloads = (members.ref ?? []).map(({ i }) => ({ i, bytes: Buffer.of(i) }))
-  return { members, payloads, length }
+  return { entry: entryOf(members), payloads, length }
+}
+
+/** What an entry says. */
+function membersOf({ grammar, groups }: Entry): Members {
+  const said = grammar.fields.map(({ name }, k) => [name, groups[k + 1]] as const)
+  return Object.fromEntries(
+    said.flatMap(([name, text]) => (text === undefined ? [] : [[name, JSON.parse(text) as unknown]])),
+  ) as unknown as Members
+}
+
+function joinRecords(drafts: readonly Draft[]) {
+  const all = new Joined()
+  for (const one of drafts) all.add(one)
+  const records = all.records()
+  expect(all.count, 'it counts what remains').toBe(records.length)
+  return records.map(({ entry, payloads }) => ({ members: membersOf(entry), payloads }))
 }
 const begin = (op: number, more: Partial<Members> = {}): Draft =>
   draft('op.begin', { op, act: 'db.query', ...more })
@@ -41,7 +64,7 @@ describe('a begin and its end in one commit', () => {
       parts: 1,
       ref: [ref(5, 'msg')],
     })
-    const data = draft('data', { op: 3, part: 0, off: 0, bytes: 6, t0: 1100 })
+    const data = draft('data', { sid: OTHER, op: 3, bytes: 6 })
     const [op, chunk] = joinRecords([first, data, second])
     expect(op).toMatchObject({
       members: {
@@ -180,18 +203,57 @@ test('an entry of a batch becomes its record, with its payloads in their places'
   const disk = new FakeDisk(8192)
   const marks = new JournalMarks()
   const ring = new JournalRing(disk, marks, 0)
-  const members = begin(1, { ref: [ref(3, 'sql'), ref(9, 'args')] }).members
+  const members = membersOf(begin(1, { ref: [ref(3, 'sql'), ref(9, 'args')] }).entry)
   ring.append(canonical(members), [{ ref: 1, bytes: Buffer.from('nine') }])
-  ring.append(canonical(begin(2).members), [{ ref: 0, bytes: Buffer.from('nowhere') }])
+  ring.append(canonical(membersOf(begin(2).entry)), [{ ref: 0, bytes: Buffer.from('nowhere') }])
   ring.write()
   const batch = new JournalTail(disk, marks, 0).next()?.bytes ?? Buffer.alloc(0)
-  expect(() => readRecords(batch)).toThrow('an entry carries a payload that it does not name: 0')
+  const drafts = decodeEntries(batch)
+  expect(() => drafts.map(readDraft)).toThrow('an entry carries a payload that it does not name: 0')
 
   ring.append(canonical(members), [{ ref: 1, bytes: Buffer.from('nine') }])
   ring.write()
   const tail = new JournalTail(disk, marks, 0)
   tail.next()
-  expect(readRecords(tail.next()?.bytes ?? Buffer.alloc(0))).toEqual([
-    { members, payloads: [{ i: 9, bytes: Buffer.from('nine') }], length: canonical(members).length },
-  ])
+  const [one, ...none] = decodeEntries(tail.next()?.bytes ?? Buffer.alloc(0)).map(readDraft)
+  expect(none).toEqual([])
+  expect(one && membersOf(one.entry)).toEqual(members)
+  expect(one).toMatchObject({
+    payloads: [{ i: 9, bytes: Buffer.from('nine') }],
+    length: canonical(members).length,
+  })
+})
+
+describe('a commit', () => {
+  /** Batches of so many operations each, every one with its begin and its end. */
+  function batches(...sizes: readonly number[]) {
+    const disk = new FakeDisk(1 << 20)
+    const marks = new JournalMarks()
+    const ring = new JournalRing(disk, marks, 0)
+    let op = 0
+    for (const size of sizes) {
+      for (let k = 0; k < size; k++) {
+        op++
+        ring.append(canonical(membersOf(begin(op).entry)), [])
+        ring.append(canonical(membersOf(end(op).entry)), [])
+      }
+      ring.write()
+    }
+    const tail = new JournalTail(disk, marks, 0)
+    return Array.from({ length: sizes.length }, () => tail.next()).filter((batch) => batch !== undefined)
+  }
+
+  test('is filled by what remains of its batches when they are joined', () => {
+    const gathered = new Gathering()
+    const all = batches(200, 100, 120, 10)
+    expect(all.map((batch) => gathered.take(batch))).toEqual([true, true, false, true])
+    expect(gathered.records()).toHaveLength(310)
+    expect(gathered.last?.number).toBe(4)
+  })
+
+  test('takes its first batch whatever it is', () => {
+    const gathered = new Gathering()
+    const [first] = batches(256)
+    expect([first && gathered.take(first), gathered.records().length]).toEqual([true, 256])
+  })
 })

@@ -1,0 +1,75 @@
+/** Addresses of listeners: nobody gets the clients of another by accident, and a reload opens all or changes nothing. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { front, openRaw } from '../../support/clients-raw.ts'
+import { TestGateway } from '../../support/gateway.ts'
+
+const TARGETS = `far:
+  type: postgres
+  address: 127.0.0.1:1
+  tls: { mode: disable }
+  credentials: { user: nobody, password: "file:far.password" }
+  read_only_credentials: { user: nobody, password: "file:far.password" }`
+const FILES = { 'far.password': 'never used' }
+const ADDRESS = 'postgres: { type: postgres, address: "127.0.0.1:0"'
+
+let gateway: TestGateway
+let other: Server
+let port = 0
+
+beforeAll(async () => {
+  gateway = await TestGateway.start({ targets: TARGETS, files: FILES })
+  // As another gateway would listen, for the sake of its own upgrade.
+  other = createServer((socket) => socket.destroy())
+  other.listen({ host: '127.0.0.1', port: 0, reusePort: true })
+  await once(other, 'listening')
+  const address = other.address()
+  port = typeof address === 'object' && address !== null ? address.port : 0
+})
+afterAll(async () => {
+  other.close()
+  await gateway[Symbol.asyncDispose]()
+})
+
+test('an address that another gateway has is refused, not shared', async () => {
+  const starting = TestGateway.start({
+    ...{ targets: TARGETS, files: FILES },
+    changes: [[ADDRESS, ADDRESS.replace(':0', `:${port}`)]],
+  })
+  await expect(starting).rejects.toThrow(`cannot have 127.0.0.1:${port}: another process listens there`)
+})
+
+test('a reload that cannot listen everywhere changes nothing', async () => {
+  const before = gateway.app.listening
+  const sizeBefore = gateway.log.length
+  const changes = [
+    ['listeners:', `listeners:\n  late: { type: postgres, address: "127.0.0.1:${port}" }`],
+    ['  encrypted: { type: postgres, address: "127.0.0.1:0", login: password }\n', ''],
+    ['max: 12h', 'max: 1h'],
+  ] as const
+  await expect(gateway.reload(changes)).rejects.toThrow('another process listens there')
+  expect(gateway.app.listening).toEqual(before)
+  expect(gateway.log.length).toBe(sizeBefore)
+  ;(await openRaw({ port: gateway.port('encrypted') })).destroy()
+})
+
+test('a listener that changes keeps its address, and those who are in', async () => {
+  const probe = createServer().listen({ host: '127.0.0.1', port: 0 })
+  await once(probe, 'listening')
+  const address = probe.address()
+  const at = typeof address === 'object' && address !== null ? address.port : 0
+  probe.close()
+  await once(probe, 'close')
+  const fixed = ADDRESS.replace(':0', `:${at}`)
+  await using own = await TestGateway.start({ targets: TARGETS, files: FILES, changes: [[ADDRESS, fixed]] })
+  const early = await openRaw({ port: at })
+  await own.reload([[`${fixed}, require_tls: false`, `${fixed}, require_tls: true`]])
+  expect(own.port('postgres')).toBe(at)
+  const late = await openRaw({ port: at })
+  for (const raw of [early, late]) {
+    raw.send(front.sslRequest)
+    expect((await raw.bytes(1)).toString()).toBe('S')
+    raw.destroy()
+  }
+})
