@@ -1,15 +1,11 @@
 /** Builds everything from a configuration and takes it down again: the only place where the parts meet. */
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
 import { SqlReader } from '../protocols/postgres/index.ts'
 import { Accounts } from './access/accounts.ts'
 import { Authenticator } from './access/authenticate.ts'
 import { renewAll } from './access/authorize.ts'
-import { readCredentials } from './access/credentials.ts'
 import { readDirectory } from './access/directory.ts'
-import { readHosts } from './access/hosts.ts'
 import { LiveConnections } from './access/live.ts'
 import { bookFiles } from './book/files.ts'
 import { canonicalText, compareConfigs, describeChange, effectiveConfig } from './config/effective.ts'
@@ -19,17 +15,24 @@ import { type Caller, ControlServer } from './control/server.ts'
 import { Doors, type ListeningAt } from './doors.ts'
 import { drain } from './draining.ts'
 import { Cancels } from './gate/cancels.ts'
-import { Gate, type InForce } from './gate/gate.ts'
+import { Gate } from './gate/gate.ts'
 import { Greetings } from './gate/greetings.ts'
 import { Threads } from './gate/threads.ts'
 import type { WaitingRoom } from './gate/waiting-room.ts'
+import { readInForce } from './in-force.ts'
 import { Ledger } from './read/ledger.ts'
 import type { Library } from './read/library.ts'
 import { NoAnswer, type Question } from './read/questions.ts'
 import { labelsOf, localRights, readingRights } from './read/rights.ts'
 import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import { type RecordingEvents, readKekBytes, requireJournal, startRecorder } from './recording.ts'
+import {
+  type RecordingEvents,
+  readKekBytes,
+  requireJournal,
+  requireNoRedaction,
+  startRecorder,
+} from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -205,6 +208,7 @@ export class App {
       )
     }
     requireJournal(loaded)
+    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)
@@ -373,20 +377,5 @@ export class App {
     this.#reminder?.[Symbol.dispose]()
     this.#doors.close()
     await this.#control?.close()
-  }
-}
-
-async function readInForce({ loaded, env }: Pick<AppOptions, 'loaded' | 'env'>): Promise<InForce> {
-  const { tls } = loaded.config.gateway
-  const certificate = { cert: await readFile(tls.cert), key: await readFile(tls.key) }
-  const shown = { ...certificate, minVersion: 'TLSv1.2' } as const
-  const asking =
-    tls.client_ca === undefined ? {} : { asking: { ...shown, ca: await readFile(tls.client_ca) } }
-  return {
-    loaded,
-    credentials: await readCredentials(loaded.config, env),
-    hosts: await readHosts(loaded.config, env),
-    tls: { context: createSecureContext(shown), ...asking },
-    certificate,
   }
 }

@@ -6,6 +6,5 @@ import type { StatementFacts } from '../protocols/statement-facts.ts'
 export async function readSql(type: 'postgres' | 'mysql', sql: string): Promise<StatementFacts> {
   const text = Buffer.from(sql)
   if (type === 'postgres') return (await SqlReader.load()).read(text, true)
-  const { touches, ...facts } = mysql.readText(text)
-  return { ...facts, liftsReadOnly: touches.includes('read-only') }
+  return mysql.readText(text)
 }

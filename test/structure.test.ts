@@ -85,6 +85,10 @@ const RULES: Record<string, Rule> = {
   'src/build-console.ts': { ours: [], outside: 'any node' },
   'src/web.ts': { ours: ['src/'], outside: ['node:crypto'] },
   'src/recording.ts': { ours: ['src/'], outside: ['node:fs'] },
+  'src/in-force.ts': {
+    ours: ['src/access/', 'src/config/', 'src/gate/', 'src/system/'],
+    outside: ['node:fs/promises', 'node:tls'],
+  },
   'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
   'src/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
   'src/take-over.ts': {

@@ -135,6 +135,13 @@ export function lacking(wanted: Capabilities, offered: Capabilities): string[] {
   return [...flags, ...extended].map(([name]) => name)
 }
 
+/** What a listener for targets of several makes shows: clients tell the families apart by one flag, and read on by it. */
+export function asFamily({ flags, extended }: Capabilities, family: 'mysql' | 'mariadb'): Capabilities {
+  return family === 'mariadb'
+    ? capabilities(flags & ~FLAG.MYSQL, extended)
+    : capabilities(flags | FLAG.MYSQL, 0)
+}
+
 export function isMariaDb(server: Capabilities): boolean {
   return !has(server, FLAG.MYSQL)
 }

@@ -2,7 +2,7 @@
 export { type AcceptOptions, accept, type Login } from './accept.ts'
 export { makeVerifier, type Verifier } from './auth.ts'
 export { cancel, QUIT } from './cancel.ts'
-export type { Capabilities } from './capabilities.ts'
+export { asFamily, type Capabilities } from './capabilities.ts'
 export { type ConnectFailure, type ConnectOptions, connect, type Ready } from './connect.ts'
 export type { Attribute, Greeting } from './handshake.ts'
 export type { Credential } from './log-in.ts'

@@ -23,7 +23,7 @@ export interface RelayOptions {
   readonly firstOperation?: number
   /** Whether the standard input of programs without a terminal is kept, up to a mebibyte, or only hashed. */
   readonly stdin: 'keep' | 'hash'
-  /** Whether the output of programs without a terminal is kept. */
+  /** Whether what programs and terminals put out is kept. */
   readonly output: boolean
   /** Names of environment variables that pass; a trailing `*` stands for the rest. */
   readonly variables: readonly string[]
@@ -308,7 +308,7 @@ export class Relay {
 
   #tap(ports: TapPorts, program: Program, terminal: Terminal | undefined): Tap {
     const { stdin, output, strictEcho } = this.#options
-    if (terminal !== undefined) return new TerminalTap(ports, terminal, strictEcho)
+    if (terminal !== undefined) return new TerminalTap(ports, terminal, { output, strictEcho })
     if (program.type === 'subsystem' && program.name === 'sftp') return new SftpTap(ports)
     const command = program.type === 'exec' ? program.command : new Uint8Array(0)
     return new PlainTap(ports, { command, stdin, output })

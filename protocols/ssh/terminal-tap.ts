@@ -19,16 +19,22 @@ const UNECHOED_CHARACTERS_MAX = 512
 const COLUMNS = 80
 const ROWS = 24
 
+export interface TerminalTapOptions {
+  /** Whether what it shows is kept; what is derived from it is in any case. */
+  readonly output: boolean
+  readonly strictEcho: boolean
+}
+
 export class TerminalTap implements Tap {
   readonly #ports: TapPorts
-  readonly #strict: boolean
+  readonly #options: TerminalTapOptions
   readonly #watch: TerminalWatch
   #bytes = 0
   #commands = 0
 
-  constructor(ports: TapPorts, size: Pick<TerminalSize, 'columns' | 'rows'>, strict: boolean) {
+  constructor(ports: TapPorts, size: Pick<TerminalSize, 'columns' | 'rows'>, options: TerminalTapOptions) {
     this.#ports = ports
-    this.#strict = strict
+    this.#options = options
     this.#watch = new TerminalWatch(size.columns || COLUMNS, size.rows || ROWS)
     this.#size(size)
   }
@@ -40,7 +46,7 @@ export class TerminalTap implements Tap {
 
   fromHost(stream: Stream, bytes: Uint8Array): void {
     this.#bytes += bytes.length
-    this.#record(stream === 'output' ? 'o' : 'e', bytes)
+    if (this.#options.output) this.#record(stream === 'output' ? 'o' : 'e', bytes)
     for (const derived of this.#watch.shown(bytes)) {
       if ('status' in derived) this.#frame('m', JSON.stringify({ status: derived.status }))
       else {
@@ -59,7 +65,7 @@ export class TerminalTap implements Tap {
   tick(nowMs: number): Refusal | undefined {
     this.#watch.tick(nowMs)
     const { lines, characters } = this.#watch.unechoedInARow
-    if (!this.#strict || (lines <= UNECHOED_LINES_MAX && characters <= UNECHOED_CHARACTERS_MAX))
+    if (!this.#options.strictEcho || (lines <= UNECHOED_LINES_MAX && characters <= UNECHOED_CHARACTERS_MAX))
       return undefined
     return {
       cause: 'limit',

@@ -11,6 +11,7 @@ import type { Directory } from './directory.ts'
 import { type Door, type LoginEvent, type LoginFailure, NAME_SHOWN_MAX } from './events.ts'
 import { Lockout } from './lockout.ts'
 import { PasswordCheck } from './password-check.ts'
+import { SecondFactor } from './second-factor.ts'
 import { Tally } from './tally.ts'
 import { type StoredPassword, scramVerifier, type Verifier } from './verifier.ts'
 
@@ -31,6 +32,8 @@ export interface IdentityFacts {
   readonly token?: string
   /** The fingerprint of the SSH key that was used, and what a certificate calls it. */
   readonly key?: string
+  /** Whether a one-time code was given too, or one given lately still counts. */
+  readonly code?: 'given' | 'remembered'
 }
 
 let prove: (facts: IdentityFacts) => Identity
@@ -60,6 +63,8 @@ export class Identity {
 export type LoginResult =
   | { readonly type: 'identity'; readonly identity: Identity }
   | { readonly type: 'refused'; readonly code: LoginFailure }
+  /** The first factor holds, and a one-time code is needed too: `code` takes it. */
+  | { readonly type: 'code' }
 
 /** Always as many verifiers, so that trying them takes the same time for everybody. */
 export const VERIFIERS_TRIED = TOKENS_MAX + 1
@@ -83,6 +88,7 @@ export class Authenticator {
   readonly #clock: Clock
   readonly #lockout: Lockout
   readonly #passwords: PasswordCheck
+  readonly #codes: SecondFactor
   readonly #failures: ReadonlyMap<Door, Tally>
   #directory: Directory
 
@@ -92,6 +98,7 @@ export class Authenticator {
     this.#clock = clock
     this.#lockout = new Lockout(clock)
     this.#passwords = new PasswordCheck(clock)
+    this.#codes = new SecondFactor(clock)
     const doors: readonly Door[] = ['pg', 'mysql', 'ssh', 'web']
     this.#failures = new Map(
       doors.map((door) => [door, new Tally(clock, (counted) => tell(this.#event(door, counted)))]),
@@ -110,6 +117,7 @@ export class Authenticator {
       clock: this.#clock,
       lockout: this.#lockout,
       passwords: this.#passwords,
+      codes: this.#codes,
       failed: (what) =>
         this.#failures
           .get(request.door)
@@ -148,6 +156,7 @@ interface AttemptParts {
   readonly clock: Clock
   readonly lockout: Lockout
   readonly passwords: PasswordCheck
+  readonly codes: SecondFactor
   readonly failed: (code: LoginFailure) => void
 }
 
@@ -160,6 +169,8 @@ export class Attempt {
   readonly #user: User | undefined
   readonly #stored: StoredPassword | undefined
   #candidates: readonly (Candidate | undefined)[] = []
+  /** Proved, and not enough. */
+  #first: IdentityFacts | undefined
 
   constructor(request: AttemptRequest, directory: Directory, parts: AttemptParts) {
     this.#request = request
@@ -229,6 +240,16 @@ export class Attempt {
     return this.#accept('ssh-certificate', { key })
   }
 
+  /** Behind a first factor that held. Whoever is locked out is told the same as with a wrong code. */
+  code(text: string): LoginResult {
+    const { user, address } = this.#request
+    const secret = this.#directory.codes.get(user)
+    const facts = this.#first
+    if (facts === undefined || secret === undefined || this.#isLocked()) return this.refuse()
+    if (!this.#parts.codes.check(user, secret, text, proofOf(facts), address)) return this.refuse()
+    return this.#enter({ ...facts, code: 'given' })
+  }
+
   /** A certificate that TLS has verified. Undefined when it is not this user's: it then counts for nothing. */
   certificate(der: Uint8Array): LoginResult | undefined {
     if (this.#user === undefined || this.#user.certificates.length === 0) return undefined
@@ -285,10 +306,26 @@ export class Attempt {
     const { user, address } = this.#request
     const account = this.#user
     if (account === undefined) return this.refuse()
-    if (method !== 'token') this.#parts.lockout.succeeded(user, address)
     const sub = this.#parts.accounts.subjectOf(user)
-    const facts = { user, sub, kind: account.kind, source: { type: 'configuration' }, method } as const
-    return { type: 'identity', identity: prove({ ...facts, ...by }) }
+    const source = { type: 'configuration' } as const
+    const facts: IdentityFacts = { user, sub, kind: account.kind, source, method, ...by }
+    if (!this.#needsCode) return this.#enter(facts)
+    if (this.#parts.codes.isRemembered(user, proofOf(facts), address)) {
+      return this.#enter({ ...facts, code: 'remembered' })
+    }
+    this.#first = facts
+    return { type: 'code' }
+  }
+
+  /** Only SSH can ask for one. */
+  get #needsCode(): boolean {
+    return this.#request.door === 'ssh' && this.#directory.codes.has(this.#request.user)
+  }
+
+  #enter(facts: IdentityFacts): LoginResult {
+    // A first factor alone does not end the count: codes are short, and could be guessed behind it.
+    if (facts.method !== 'token') this.#parts.lockout.succeeded(this.#request.user, this.#request.address)
+    return { type: 'identity', identity: prove(facts) }
   }
 
   #refused(code: LoginFailure): LoginResult {
@@ -309,4 +346,9 @@ function hex(bytes: Uint8Array): string {
 
 function sameSalt(a: Uint8Array, b: Uint8Array): boolean {
   return hex(a) === hex(b)
+}
+
+/** What the first factor was, for a code to be remembered with. */
+function proofOf({ method, token = '', key = '' }: IdentityFacts): string {
+  return `${method} ${token} ${key}`
 }

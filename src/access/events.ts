@@ -20,6 +20,8 @@ export interface Who {
   readonly token?: string
   /** The SSH key that was used, by its fingerprint. */
   readonly key?: string
+  /** Whether a one-time code was given too, or one given lately still counted. */
+  readonly code?: 'given' | 'remembered'
   /** The roles in force when the session was opened. */
   readonly roles?: readonly string[]
   /** What the client says of itself: program, version, connection attributes. Claims, nothing more. */

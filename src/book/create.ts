@@ -45,7 +45,20 @@ export function writeSigningKey(path: string, key: KeyObject): void {
 }
 
 export function readSigner(path: string, origin: string): Signer {
-  return makeSigner(origin, createPrivateKey(readFileSync(path)))
+  const pem = readFileSync(path)
+  let key: KeyObject | undefined
+  try {
+    key = createPrivateKey(pem)
+  } catch {
+    // OpenSSL's words for it name neither the file nor what is wrong.
+  }
+  if (key?.asymmetricKeyType !== 'ed25519') {
+    throw new BookError(
+      'damaged',
+      `${path} holds no Ed25519 private key in PEM: restore the one that belongs there`,
+    )
+  }
+  return makeSigner(origin, key)
 }
 
 /** Creates the book and returns its first vkey, which its owner keeps elsewhere: verification starts from it. */

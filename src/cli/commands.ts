@@ -18,6 +18,7 @@ import { pin } from './pin.ts'
 import { proof } from './proof.ts'
 import { addReading } from './reading-commands.ts'
 import { RELEASE } from './release.ts'
+import { retentionPlan, retentionRun } from './retention.ts'
 import { revealKey } from './reveal.ts'
 import { serve } from './serve.ts'
 import { tokenCreate, tokenList, tokenRevoke } from './token.ts'
@@ -88,6 +89,7 @@ export function program(io: Io, run: Run): Command {
   addReading(root, io, run)
   addEvidence(root, io, run)
   addBook(root, io, run)
+  addRetention(root, io, run)
   return root
 }
 
@@ -189,13 +191,15 @@ function addEvidence(root: Command, io: Io, run: Run): void {
     .argument('<record>', 'its index, index-hash as it is shown, or session.number as it was told')
     .requiredOption('-o, --output <file>', 'where to')
     .option('--data <dir>', "a gateway's data directory")
-    .option('--config <file>', 'its configuration, where no gateway runs')
+    .option(
+      '--config <file>',
+      'its configuration, where no gateway runs, and for --reveal: it says where the keys are',
+    )
     .option('--token-file <file>', 'a personal token, where the gateway demands one')
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)
     .option('--reveal', "with its session's data key, which opens the whole session; this is recorded", false)
-    .option('--config <file>', 'for --reveal: the configuration, which says where the keys are')
     .option('--reason <text>', 'for --reveal: recorded')
     .action((record: string, { reveal, ...options }) => {
       const handing = reveal ? { reveal: (session: Leaf) => revealKey(options, session) } : {}
@@ -226,6 +230,17 @@ function addBook(root: Command, io: Io, run: Run): void {
     .action((options) => run(bookRetain(options, io)))
   recorded(gateway(book.command('rotate-key').description('sign with a new key from now on'))).action(
     (options) => run(bookRotateKey(options, io)),
+  )
+}
+
+function addRetention(root: Command, io: Io, run: Run): void {
+  const retention = root.command('retention').description('what is older than the configuration keeps it')
+  const clock = systemClock
+  gateway(retention.command('plan').description('say what may go')).action((options) =>
+    run(retentionPlan({ ...options, clock }, io)),
+  )
+  gateway(retention.command('run').description('remove it; its hashes stay')).action((options) =>
+    run(retentionRun({ ...options, clock }, io)),
   )
 }
 

@@ -126,7 +126,7 @@ function mysqlListener({ mariadb, mysqlPort }: DemoParts): string {
 }
 
 function configText(data: string, parts: DemoParts): string {
-  const { shop, targetPort, host, port, sshPort, consolePort, user, mariadb } = parts
+  const { shop, targetPort, host, port, sshPort, user, mariadb, consolePort } = parts
   const databases = mariadb === undefined ? 'orders' : 'orders, stock'
   const quoted = (path: string): string => JSON.stringify(path)
   return `version: 1

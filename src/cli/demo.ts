@@ -58,7 +58,6 @@ export interface DemoReady {
     readonly knownHosts: string
     readonly command: string
   }
-  readonly console: { readonly url: string; readonly user: string; readonly password: string }
   /** Where a MariaDB server is installed. */
   readonly mysql?: {
     readonly host: string
@@ -68,6 +67,7 @@ export interface DemoReady {
     readonly database: string
     readonly command: string
   }
+  readonly console: { readonly url: string; readonly user: string; readonly password: string }
 }
 
 export async function demo(options: DemoOptions, io: Io): Promise<number> {
@@ -83,8 +83,7 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
   const mariadb = undo.use(await startDemoMariadb())
   const ports = await choosePorts(options.portBase)
   const secrets = { password: newPassword(), adminPassword: newPassword() }
-  const user = 'alice'
-  const parts = { shop, targetPort: server.port, host, mariadb, user, ...secrets, ...ports }
+  const parts = { shop, targetPort: server.port, host, mariadb, user: 'alice', ...ports, ...secrets }
   const { config, token } = writeDemo(data, parts)
   const read = () => configOrFail(config)
   const loaded = await read()
@@ -100,7 +99,8 @@ export async function demo(options: DemoOptions, io: Io): Promise<number> {
     onFailure: () => failed.resolve(1),
   })
   undo.defer(() => app.stop(0))
-  const ready = readyOf(data, { ...ports, ...secrets, token: mariadb === undefined ? undefined : token })
+  const mysqlToken = mariadb === undefined ? undefined : token
+  const ready = readyOf(data, { ...ports, ...secrets, mysqlToken })
   if (options.json) io.stdout.write(`${JSON.stringify(ready)}\n`)
   else tellReady(ready, app.vkey, removed, io)
   const watching = new AbortController()
@@ -136,12 +136,12 @@ async function choosePorts(asked: number | undefined): Promise<Ports> {
 interface Secrets {
   readonly password: string
   readonly adminPassword: string
-  /** For MySQL, where there is a target of that kind. */
-  readonly token: string | undefined
+  /** Where there is a target of that kind. */
+  readonly mysqlToken: string | undefined
 }
 
-function readyOf(data: string, parts: Ports & Secrets): DemoReady {
-  const { port, sshPort, mysqlPort, consolePort, password, adminPassword, token } = parts
+function readyOf(data: string, places: Ports & Secrets): DemoReady {
+  const { port, sshPort, mysqlPort, consolePort, password, adminPassword, mysqlToken } = places
   const user = 'alice~orders'
   const database = 'shop'
   const host = '127.0.0.1'
@@ -152,8 +152,8 @@ function readyOf(data: string, parts: Ports & Secrets): DemoReady {
     data,
     postgres: { host, port, user, password, database, url },
     ssh: { host, port: sshPort, user: 'alice~web', password, knownHosts, command },
+    ...(mysqlToken === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, mysqlToken) }),
     console: { url: `http://${host}:${consolePort}`, user: 'admin', password: adminPassword },
-    ...(token === undefined ? {} : { mysql: mysqlOf(host, mysqlPort, token) }),
   }
 }
 

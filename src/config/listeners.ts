@@ -25,6 +25,10 @@ export function listeners({ secret }: is.Located) {
       .enum(['scram', 'password'])
       .default('scram')
       .describe('How everybody logs in here: SCRAM-SHA-256, or the password in clear inside TLS'),
+    welcome: z
+      .boolean()
+      .default(false)
+      .describe('Tell people in psql, at the start, that and as whom they are recorded'),
   })
   const mysql = z.strictObject({
     type: z.literal('mysql'),

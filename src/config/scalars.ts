@@ -108,7 +108,7 @@ export const hostKey = written(
 /** Where a port may be forwarded to; either half may be a `*`. Or a socket's path, with * as wildcard. */
 export const destination = written(
   'host:port, either of them may be *, or the path of a socket',
-  /^((\*|[^\s:]+|\[[0-9a-fA-F:]+\]):(\*|\d{1,5})|\/[^\s]{1,512})$/,
+  /^((\*|[^\s:]+|\[[0-9a-fA-F:.]+\]):(\*|\d{1,5})|\/[^\s]{1,512})$/,
 )
 
 /** An environment variable that may pass, or the beginning of several. */

@@ -97,6 +97,9 @@ function users({ secret }: is.Located) {
         .describe(
           'An argon2id hash ($argon2id$…) or a SCRAM verifier (SCRAM-SHA-256$4096:…), never the password',
         ),
+      totp: secret
+        .optional()
+        .describe('A secret for one-time codes in base32: SSH then asks for one too, databases cannot'),
       ssh_keys: z.array(is.sshKey).max(64).default([]),
       certificates: z
         .array(certificate)

@@ -45,7 +45,7 @@ export async function admit(gate: Gate, arrival: Arrival): Promise<Admission> {
 
 async function decide(gate: Gate, arrival: Arrival): Promise<Admission> {
   const { door, typed, result, peer, claims } = arrival
-  if (result.type === 'refused') return refused(badCredential(typed, gate.refusedRecord(peer.address)))
+  if (result.type !== 'identity') return refused(badCredential(typed, gate.refusedRecord(peer.address)))
   if (gate.draining) return refused(DRAINING)
   const { identity } = result
   const { facts } = identity
@@ -55,6 +55,7 @@ async function decide(gate: Gate, arrival: Arrival): Promise<Admission> {
     method: facts.method,
     ...(facts.token === undefined ? {} : { token: facts.token }),
     ...(facts.key === undefined ? {} : { key: facts.key }),
+    ...(facts.code === undefined ? {} : { code: facts.code }),
     claims,
   }
   const decision = authorize(identity, arrival.request, gate.inForce.loaded, gate.parts.clock.now())

@@ -2,7 +2,7 @@
  * How MySQL targets greet, kept from the gateway's last login there and over restarts: a MySQL server speaks first,
  * so a client is greeted before its target is dialled, and must be told what the target can do.
  */
-import type { Greeting } from '../../protocols/mysql/index.ts'
+import { asFamily, type Greeting } from '../../protocols/mysql/index.ts'
 import { readIfThere, writeFileDurably } from '../system/durable.ts'
 
 export class Greetings {
@@ -27,12 +27,12 @@ export class Greetings {
 }
 
 /**
- * What a listener for several targets greets with: only what all of them can do, under the version that its
- * configuration names or the first of them has. Undefined while none of them is known.
+ * What a listener for several targets greets with: only what all of them can do, as the family that its configuration
+ * names, under the version that it names or the first of them has. Undefined while none of them is known.
  */
 export function sharedGreeting(
   known: readonly Greeting[],
-  { version }: { readonly version?: string | undefined },
+  { version, family }: { readonly version?: string | undefined; readonly family: 'mysql' | 'mariadb' },
 ): Greeting | undefined {
   const [first] = known
   if (first === undefined) return undefined
@@ -43,7 +43,7 @@ export function sharedGreeting(
     }),
     first.capabilities,
   )
-  return { ...first, version: version ?? first.version, capabilities }
+  return { ...first, version: version ?? first.version, capabilities: asFamily(capabilities, family) }
 }
 
 function parse(text: string): [string, Greeting][] {

@@ -153,8 +153,7 @@ function takesFiles(target: Target): boolean {
 }
 
 function readFacts(text: Uint8Array, dependable: boolean): StatementFacts {
-  const { touches, ...facts } = mysql.readText(text)
-  const read = { ...facts, liftsReadOnly: touches.includes('read-only') }
+  const read = mysql.readText(text)
   if (dependable || read.disputed !== undefined) return read
   return { ...read, disputed: 'this session’s settings change how texts are read' }
 }
@@ -183,13 +182,22 @@ async function reach(gate: Gate, grant: Grant, login: mysql.Login): Promise<Reac
     }
     talker.socket.destroy()
     const why = ready.why === 'refused' ? `It answers: ${ready.message}` : `${ready.message}.`
-    return failed(why, new Error(ready.message))
+    return failed(why, new Error(loggedFailure(ready)))
   } catch (error) {
     return failed(
       error instanceof ProtocolError ? 'It does not speak as MySQL should.' : 'It cannot be reached.',
       error,
     )
   }
+}
+
+const ACCESS_DENIED = 1045
+
+/** Of our own login whole; what the target says of anything else may quote what the client sent. */
+function loggedFailure({ code, message }: mysql.ConnectFailure): string {
+  return code === undefined || code === ACCESS_DENIED
+    ? message
+    : `the target refuses the session: error ${code}`
 }
 
 function credentialAt(gate: Gate, grant: Grant): mysql.Credential {

@@ -63,7 +63,8 @@ export async function servePostgres(
   })
   if (admission.type === 'refused') return talker.leave(postgres.refuse(admission.refusal))
   accepted.known()
-  await serveSession(gate, accepted, { login, grant: admission.grant, session: admission.session })
+  const { grant, session } = admission
+  await serveSession(gate, accepted, { login, grant, session, welcome: listener.welcome })
 }
 
 /**
@@ -85,6 +86,7 @@ interface Admitted {
   readonly login: postgres.Login
   readonly grant: Grant
   readonly session: RecordedSession
+  readonly welcome: boolean
 }
 
 async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Admitted): Promise<void> {
@@ -102,7 +104,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       if (!session.closed) session.close('stop')
       return talker.leave(postgres.refuse(DRAINING))
     }
-    talker.socket.write(Buffer.concat([login.success, ready.welcome]))
+    talker.socket.write(Buffer.concat([login.success, welcomeOf(gate, admitted), ready.welcome]))
     const client = talker.take()
     const targetSide = target.take()
     const judge = new Judge(gate, grant, (text, dependable) => gate.parts.sql.read(text, dependable))
@@ -139,6 +141,16 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
   } finally {
     if (!session.closed && gate.parts.recorder.failure === undefined) session.close('client')
   }
+}
+
+/** Whoever sits before a psql reads it; a program would not know what to do with it. */
+function welcomeOf(gate: Gate, { welcome, login, grant, session }: Admitted): Uint8Array {
+  if (!welcome || login.parameters.get('application_name') !== 'psql') return new Uint8Array(0)
+  const { max } = gate.inForce.loaded.config.auth.sessions
+  const until = new Date(gate.parts.clock.now() + max).toISOString().replace('T', ' ').slice(0, 16)
+  const roles = `${grant.roles.length === 1 ? 'role' : 'roles'} ${grant.roles.join(', ')}`
+  const who = `recorded as ${grant.identity.user} (${roles}, until ${until} UTC)`
+  return postgres.encodeNotice(`session ${session.sid} is ${who}`, '')
 }
 
 /** The client's own request, which came by another connection, as an operation of its session. */
@@ -199,7 +211,7 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     })
     if (ready.type === 'ready') return { type: 'reached', ready, target: talker, intake, tls }
     talker.socket.destroy()
-    gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(ready.message) })
+    gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(loggedFailure(ready)) })
     return { type: 'refused', told: tellFailure(ready, grant), why: 'target' }
   } catch (error) {
     talker?.socket.destroy()
@@ -224,12 +236,18 @@ function refuse({ session, grant }: Admitted, what: string, why: string, next: s
   return { type: 'refused', told, why: 'client' }
 }
 
+/** Of our own login whole; what the target says of anything else may quote what the client sent. */
+function loggedFailure({ fields, message }: postgres.ConnectFailure): string {
+  const code = Buffer.from(fields?.get('C') ?? '').toString('latin1')
+  return code === '' || code.startsWith('28') ? message : `the target refuses the session: SQLSTATE ${code}`
+}
+
 /** What the database says itself (no such database, too many clients) passes as it is; its view of our login does not. */
 function tellFailure(failure: postgres.ConnectFailure, grant: Grant): Uint8Array {
   const { fields } = failure
   const text = (letter: string): string => Buffer.from(fields?.get(letter) ?? '').toString('utf8')
   const code = text('C')
-  if (fields === undefined || code.startsWith('28')) {
+  if (fields === undefined || code === '' || code.startsWith('28')) {
     const why = code === '' ? `${failure.message}.` : 'It refuses the account that this gateway uses there.'
     return postgres.refuse(targetFailed(grant.targetName, why, ''))
   }

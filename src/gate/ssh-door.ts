@@ -35,6 +35,8 @@ export class SshDoorkeeper {
   /** Whether a proof of theirs has been refused, and is counted. */
   #failed = false
   #arrived: Arrived | undefined
+  /** What the first factor brought, where a one-time code is waited for. */
+  #awaitsCode: CertificateTerms | undefined
 
   constructor(gate: Gate, door: SshDoor, address: string) {
     this.#gate = gate
@@ -64,10 +66,11 @@ export class SshDoorkeeper {
       case 'password':
         return this.#settle(proof, await attempt.password(proof.password))
       case 'interactive':
-        return PASSWORD_PROMPT
+        return this.#awaitsCode === undefined ? PASSWORD_PROMPT : CODE_PROMPT
       case 'responses': {
         const [secret = ''] = proof.responses
-        return this.#settle(proof, await attempt.password(secret))
+        const result = this.#awaitsCode === undefined ? await attempt.password(secret) : attempt.code(secret)
+        return this.#settle(proof, result, this.#awaitsCode)
       }
     }
   }
@@ -109,6 +112,10 @@ export class SshDoorkeeper {
       this.#arrived = { typed: proof.user, result, terms }
       return undefined
     }
+    if (result.type === 'code') {
+      this.#awaitsCode = terms
+      return { type: 'partial', methods: ['keyboard-interactive'] }
+    }
     this.#failed = true
     // A client tries its keys one after the other: only who typed something is told in words.
     if (proof.type === 'key') return { type: 'reject' }
@@ -118,12 +125,14 @@ export class SshDoorkeeper {
   }
 }
 
-const PASSWORD_PROMPT: Answer = {
+const PASSWORD_PROMPT = {
   type: 'prompt',
   name: '',
   instruction: '',
   prompts: [{ text: 'Token or password: ', echo: false }],
-}
+} as const
+
+const CODE_PROMPT: Answer = { ...PASSWORD_PROMPT, prompts: [{ text: 'One-time code: ', echo: false }] }
 
 /** As in a certificate's `source-address`: a network, or an address alone. What is neither holds nobody. */
 function isWithin(address: string, range: string): boolean {

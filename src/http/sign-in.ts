@@ -134,7 +134,7 @@ export class SignIn {
 
   #accepted(result: LoginResult, address: string): Identity {
     if (result.type === 'identity') return result.identity
-    if (result.code === 'busy') {
+    if (result.type === 'refused' && result.code === 'busy') {
       throw new ProblemError('busy', {
         what: 'Too many people sign in at once.',
         next: 'Try again in a few seconds.',

@@ -55,6 +55,6 @@ export async function identityOf(desk: AccessDesk, user: string): Promise<Identi
   })
   const result = await desk.begin(user).password(secret)
   desk.accounts.revokeToken(token.id)
-  if (result.type !== 'identity') throw new Error(`${user} was refused: ${result.code}`)
+  if (result.type !== 'identity') throw new Error(`${user} was refused: ${result.type}`)
   return result.identity
 }

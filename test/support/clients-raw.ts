@@ -28,7 +28,7 @@ export interface RawOptions {
   readonly from?: string
 }
 
-const WAIT_MS_MAX = 15_000
+const WAIT_MS_MAX = 20_000
 
 export class GoneError extends Error {
   override readonly name = 'GoneError'

@@ -83,7 +83,7 @@ function unprivileged(): { uid: number; gid: number } | undefined {
 }
 
 async function answering(child: ChildProcess, port: number): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 400; attempt++) {
     if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`)
     if (spawnSync(join(BIN, 'pg_isready'), ['-q', '-h', '127.0.0.1', '-p', String(port)]).status === 0) return
     await new Promise((resolve) => setTimeout(resolve, 50))

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process'
 
 /** What the tests run against, by Debian package. A missing one is installed when root, else it is an error. */
 const PACKAGES: readonly string[] = [
-  'chromium',
   'ansible-core',
+  'chromium',
   'default-jdk-headless',
   'dropbear-bin',
   'fonts-dejavu-core',

@@ -24,7 +24,7 @@ export const PASSWORD = 'correct horse battery staple'
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const JOURNAL_BYTES = 8 << 20
 const LOOK_EVERY_MS = 25
-const LOOKS_MAX = 200
+const LOOKS_MAX = 800
 
 export interface GatewayOptions extends Pick<AppOptions, 'openJournal'> {
   /** The targets, as YAML below `targets:`, without indentation. */

@@ -51,6 +51,7 @@ export class RawMysql {
   readonly socket: Socket
   /** The number that the greeting gave. */
   threadId = 0
+  greeting: Buffer = Buffer.alloc(0)
   /** What was answered since the login, in the pieces it came in. */
   readonly #pieces: Buffer[] = []
   readonly #closed: Promise<void>
@@ -73,9 +74,15 @@ export class RawMysql {
     })
   }
 
+  /** Before anything is said. */
+  static open(port: number): RawMysql {
+    return new RawMysql(connect({ port, host: '127.0.0.1', noDelay: true }))
+  }
+
   static async logIn(login: RawLogin): Promise<RawMysql> {
-    const raw = new RawMysql(connect({ port: login.port, host: '127.0.0.1', noDelay: true }))
+    const raw = RawMysql.open(login.port)
     const greeting = await raw.#demand()
+    raw.greeting = greeting
     raw.threadId = greeting.readUInt32LE(greeting.indexOf(0, 1) + 1)
     raw.socket.write(packet(1, responseTo(greeting, login)))
     const answer = await raw.#demand()

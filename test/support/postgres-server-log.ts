@@ -36,7 +36,7 @@ const DETAIL = 14
 const STATEMENT = 19
 
 const LOOK_EVERY_MS = 10
-const LOOKS_MAX = 1000
+const LOOKS_MAX = 2000
 
 export class LogFile {
   readonly #path: string

@@ -7,7 +7,15 @@ import { decodeLossy } from '../../bytes.ts'
 import { isSafeCharset, isUtf8 } from '../charsets.ts'
 import { settingName, touchesOf } from './settings.ts'
 import { readName } from './tables.ts'
-import { decodeLatin, encodeLatin, type Token, Tokenizer, tokenize, unquote } from './tokens.ts'
+import {
+  decodeLatin,
+  encodeLatin,
+  splitStatements,
+  type Token,
+  Tokenizer,
+  tokenize,
+  unquote,
+} from './tokens.ts'
 
 export interface Kill {
   /** HARD or SOFT, QUERY or CONNECTION, as far as they are there. */
@@ -47,7 +55,7 @@ export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
   const kills = KILL.test(latin)
   if (!kills && !OTHERS.test(latin)) return NO_CONCERNS
   const { tokens, disputed } = tokenize(latin)
-  const statements = split(tokens)
+  const statements = splitStatements(tokens)
   // Where another server's reading could bring a KILL out of a literal, it counts as one.
   const sure = dependable && disputed === undefined
   const inner = statements.flatMap(prepared)
@@ -70,16 +78,7 @@ export function concernsOf(text: Uint8Array, dependable: boolean): Concerns {
 function prepared(tokens: readonly Token[]): readonly Token[][] {
   if (tokens[0]?.key !== 'PREPARE' && tokens[0]?.key !== 'EXECUTE') return []
   const literals = tokens.filter(({ kind }) => kind === 'string')
-  return literals.flatMap((literal) => split(tokenize(unquote(literal)).tokens))
-}
-
-function split(tokens: readonly Token[]): Token[][] {
-  const statements: Token[][] = [[]]
-  for (const token of tokens) {
-    if (token.key === ';') statements.push([])
-    else statements.at(-1)?.push(token)
-  }
-  return statements.filter((statement) => statement.length > 0)
+  return literals.flatMap((literal) => splitStatements(tokenize(unquote(literal)).tokens))
 }
 
 /** KILL is a reserved word: where it stands unquoted, and not as a part of a name, something is killed. */

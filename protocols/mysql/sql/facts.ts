@@ -4,17 +4,14 @@
  * that of every SQL protocol's facts.
  */
 import { decodeLossy } from '../../bytes.ts'
+import type { StatementFacts } from '../../statement-facts.ts'
 import type { StatementPart, Touch } from './reading.ts'
 import { touchesOfHints } from './settings.ts'
 import { readStatement } from './statements.ts'
-import { type Token, tokenize } from './tokens.ts'
+import { splitStatements, type Token, tokenize } from './tokens.ts'
 
-export interface Facts {
-  /** In the order of the text; none for one that says nothing. Exactly one, `unknown`, where nothing is known. */
-  readonly parts: readonly StatementPart[]
+export interface Facts extends StatementFacts {
   readonly touches: readonly Touch[]
-  /** Why the parts must not be believed, in words for the person; absent where they may be. */
-  readonly disputed?: string
   /** The text with its literals replaced, fit to be shown and grouped. Never decide anything on it. */
   readonly masked: string
 }
@@ -25,15 +22,14 @@ const MASKED_CHARS_MAX = 16 << 10
 
 export function readText(text: Uint8Array): Facts {
   if (text.length > TEXT_BYTES_MAX) {
-    return { parts: UNKNOWN, touches: [], disputed: 'a text too long to be read', masked: '?' }
+    const disputed = 'a text too long to be read'
+    return { parts: UNKNOWN, touches: [], liftsReadOnly: false, disputed, masked: '?' }
   }
   const { tokens, hints, disputed } = tokenize(decodeLossy(text))
   const reading = readAll(tokens)
-  const facts = {
-    parts: reading.parts,
-    touches: [...new Set([...reading.touches, ...touchesOfHints(hints)])],
-    masked: mask(tokens),
-  }
+  const touches = [...new Set([...reading.touches, ...touchesOfHints(hints)])]
+  const liftsReadOnly = touches.includes('read-only')
+  const facts = { parts: reading.parts, touches, liftsReadOnly, masked: mask(tokens) }
   const why = disputed ?? reading.disputed ?? readOtherwise(tokens, reading.parts)
   return why === undefined ? facts : { ...facts, disputed: why }
 }
@@ -47,7 +43,7 @@ interface Whole {
 }
 
 function readAll(tokens: readonly Token[]): Whole {
-  const statements = split(tokens)
+  const statements = splitStatements(tokens)
   const readings = statements.map((statement) => readStatement(statement))
   const parts = readings.flatMap((reading) => reading.parts)
   const touches = readings.flatMap((reading) => reading.touches)
@@ -63,15 +59,6 @@ function readOtherwise(tokens: readonly Token[], parts: readonly StatementPart[]
   const without = readAll(tokens.filter(({ optional }) => !optional)).parts
   const same = JSON.stringify(without) === JSON.stringify(parts)
   return same ? undefined : 'a comment that only some servers execute'
-}
-
-function split(tokens: readonly Token[]): Token[][] {
-  const statements: Token[][] = [[]]
-  for (const token of tokens) {
-    if (token.key === ';') statements.push([])
-    else statements.at(-1)?.push(token)
-  }
-  return statements.filter((statement) => statement.length > 0)
 }
 
 /** Whether it creates something whose body may hold semicolons, so that the text was cut where it should not. */

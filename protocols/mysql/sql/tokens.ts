@@ -271,3 +271,13 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
   ['t', '\t'],
   ['Z', '\u001a'],
 ])
+
+/** The statements of a text; a routine's body is cut at its semicolons like everything else. */
+export function splitStatements(tokens: readonly Token[]): Token[][] {
+  const statements: Token[][] = [[]]
+  for (const token of tokens) {
+    if (token.key === ';') statements.push([])
+    else statements.at(-1)?.push(token)
+  }
+  return statements.filter((statement) => statement.length > 0)
+}

@@ -198,7 +198,7 @@ class Compiler {
     const [, seq, digits = ''] = /^(\d{1,12})(?:-([0-9a-f]{1,64}))?$/.exec(text) ?? []
     if (seq === undefined)
       throw new NoAnswer('query', `"${text}" is no record such as 184302-9f2c1b77`, column)
-    if (digits !== '' && this.#parts.hashOf(Number(seq))?.startsWith(digits) !== true) return { sql: NO_ROW }
+    if (digits !== '' && this.#parts.hashOf(Number(seq))?.startsWith(digits) !== true) return NONE
     const from = Number(seq) * PLACES
     return { sql: `e.id BETWEEN ${from} AND ${from + PLACES - 1}`, from, to: from + PLACES - 1 }
   }
@@ -256,6 +256,8 @@ class Compiler {
 /** SQLite refuses to be told an index where a bare constant settles the matter. */
 const EVERY_ROW = 'e.id >= 0'
 const NO_ROW = 'e.id < 0'
+/** Its range is empty, so that nothing is read to find nothing. */
+const NONE: Condition = { sql: NO_ROW, count: 0, to: -1 }
 const GATEWAY = PROTOCOLS.indexOf('gateway')
 
 /** What the asker may not see, as a condition; undefined where everything may be. */
@@ -277,7 +279,7 @@ export function scopeOf(
 }
 
 function among(column: string, { ids, count }: Found, index?: IndexName): Condition {
-  if (ids.length === 0) return { sql: NO_ROW, count: 0 }
+  if (ids.length === 0) return NONE
   const sql = `e.${column} IN (${ids.join(',')})`
   return { sql, count, ordered: ids.length === 1, ...(index === undefined ? {} : { index }) }
 }

@@ -1,5 +1,5 @@
 /**
- * Random sessions against what must hold of every one. Five seconds in all by default; GATEBOOK_FUZZ_SECONDS
+ * Random sessions against what must hold of every one. Twenty seconds in all by default; GATEBOOK_FUZZ_SECONDS
  * makes it longer, GATEBOOK_FUZZ_SEED begins elsewhere.
  */
 import fc from 'fast-check'
@@ -20,7 +20,7 @@ import {
   u32,
 } from './relay-setting.ts'
 
-const SECONDS = Number(process.env['GATEBOOK_FUZZ_SECONDS'] ?? 5)
+const SECONDS = Number(process.env['GATEBOOK_FUZZ_SECONDS'] ?? 20)
 const SEED = Number(process.env['GATEBOOK_FUZZ_SEED'] ?? 20_251_120)
 
 /** A share of the time, in milliseconds; what is not reached by then is not a failure. */

@@ -97,7 +97,7 @@ describe('Packets', () => {
     },
   )
 
-  test('an exact multiple ends with an empty packet', () => {
+  test('an exact multiple ends with an empty packet (T-MY-11)', () => {
     const framed = encodePacket(0, new Uint8Array(PAYLOAD_MAX))
     expect(hex(framed.subarray(-4))).toBe('00000001')
   })
@@ -144,7 +144,7 @@ describe('Packets', () => {
     expect(() => second.take(2 ** 25)).toThrow('part 5 where 1 was due')
   })
 
-  test('sequence ids wrap behind 255', () => {
+  test('sequence ids wrap behind 255 (T-MY-11)', () => {
     const packets = new Packets()
     const stream = join(...Array.from({ length: 300 }, (_, i) => packet(i & 0xff, 'x')))
     expect(walk(packets, [stream], () => true, 10)).toHaveLength(300)

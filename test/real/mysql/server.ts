@@ -14,6 +14,7 @@ export interface Server {
   statementsOf(threadId: number): string[]
   /** What the audit plugin says of each statement of a text, prepared ones included, once the connection has ended. */
   outcomesOf(threadId: number): Promise<Audited[]>
+  stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -86,6 +87,12 @@ export async function startServer({ witness = true }: { readonly witness?: boole
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
   await ready(child)
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null) return
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGTERM')
+    await ended
+  }
   const general = new Log(at('general.log'), readGeneral)
   const audit = new Log(at('audit.log'), readAudit)
   return {
@@ -102,10 +109,9 @@ export async function startServer({ witness = true }: { readonly witness?: boole
       }
       throw new Error(`connection ${threadId} has not ended`)
     },
+    stop,
     async [Symbol.asyncDispose]() {
-      const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGTERM')
-      await ended
+      await stop()
       rmSync(folder, { recursive: true, force: true })
     },
   }

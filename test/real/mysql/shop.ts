@@ -20,7 +20,7 @@ export function shopBehindGateway({
     changes: [
       [
         'listeners:\n',
-        'listeners:\n  mariadb: { type: mysql, address: "127.0.0.1:0", require_tls: false, family: mariadb, target: shop }\n  free: { type: mysql, address: "127.0.0.1:0", require_tls: false, family: mariadb, target: free }\n  shared: { type: mysql, address: "127.0.0.1:0", require_tls: true, family: mysql, version: 8.4.6 }\n',
+        'listeners:\n  mariadb: { type: mysql, address: "127.0.0.1:0", require_tls: false, family: mariadb, target: shop }\n  free: { type: mysql, address: "127.0.0.1:0", require_tls: false, family: mariadb, target: free }\n  shared: { type: mysql, address: "127.0.0.1:0", require_tls: true, family: mysql, version: 8.4.6 }\n  shared-mariadb: { type: mysql, address: "127.0.0.1:0", require_tls: true, family: mariadb, version: 5.5.5-11.4.2-MariaDB }\n',
       ],
       [
         'policies: []',

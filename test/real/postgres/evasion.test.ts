@@ -81,3 +81,13 @@ test('a text that our lexer reads otherwise than the server gives no name anothe
   )
   expect(ran).toEqual({ logged: ['select 669'], recorded: ['statement'] })
 })
+
+/** What README says that the wire does not show. If this fails, it has become possible to know, and README is wrong. */
+test('a block that prepares another text under a known name leaves the client’s text in the book', async () => {
+  const ran = await hold(
+    [f.parse('x', 'select 1'), f.sync],
+    [f.query("do $$ begin execute 'deallocate x'; execute 'prepare x as select 666'; end $$")],
+    [f.bind('', 'x'), f.execute(), f.sync],
+  )
+  expect(ran).toEqual({ logged: ['prepare x as select 666'], recorded: ['select 1'] })
+})

@@ -24,6 +24,7 @@ let folder: string
 let targets: TestAuthority
 
 const LISTENERS = `encrypted: { type: postgres, address: "127.0.0.1:0", login: password }
+  welcoming: { type: postgres, address: "127.0.0.1:0", require_tls: false, welcome: true }
   balanced: { type: postgres, address: "127.0.0.1:0", require_tls: false, proxy_protocol: { from: [127.0.0.8/32] } }`
 
 beforeAll(async () => {
@@ -166,6 +167,20 @@ describe('into the gateway', () => {
   test('by SCRAM bound to the channel, which psql demands', async () => {
     const bound = `sslmode=verify-full sslrootcert=${gateway.caFile} channel_binding=require`
     expect(await psql(`user=alice~orders ${bound}`, 'select 1')).toEqual({ code: 0, out: '1\n', err: '' })
+  })
+
+  test('with a welcome where there is one, for people in psql alone', async () => {
+    const port = gateway.port('welcoming')
+    const { out, err } = await psql('user=alice~orders', 'select 1', port)
+    expect(out).toBe('1\n')
+    const [, sid] =
+      /^NOTICE: {2}session ([a-z2-7]{16}) is recorded as alice \(role writer, until .* UTC\)\n$/.exec(err) ??
+      []
+    expect(sid).toBeDefined()
+    await gateway.readWhen(({ sessions }) => sessions.some((one) => one.sid === sid))
+    const program = await logIn(as('alice~orders', port))
+    expect(program.greeting.map(({ tag }) => tag)).not.toContain('N')
+    program.destroy()
   })
 
   test('through a balancer, whose word counts for the address; from all others none is taken', async () => {

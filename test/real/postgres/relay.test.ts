@@ -165,9 +165,8 @@ describe('psql', () => {
       told += chunk.toString()
     })
     const { events, over } = await gate.session(0)
-    while (!events.some((event) => event.type === 'begin'))
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    const asleep = "select 1 from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'"
+    await expect.poll(() => direct(async (client) => (await client.query(asleep)).rowCount)).toBe(1)
     child.kill('SIGINT')
     await new Promise((resolve) => child.once('close', resolve))
     await over

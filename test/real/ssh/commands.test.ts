@@ -177,6 +177,30 @@ test('a password typed at a prompt of a program is nowhere, and is counted', asy
   await gateway[Symbol.asyncDispose]()
 })
 
+test('where output is not kept, the commands are all the same', async () => {
+  const gateway = await startSshGateway(sshd, {
+    changes: [['  durability: standard\n', '  durability: standard\n  ssh: { output: false }\n']],
+  })
+  const { code } = await converse(
+    'ssh',
+    [
+      '-tt',
+      ...gatewayOptions(sshd, gateway),
+      'alice@127.0.0.1',
+      "env TERM=xterm PS1='web$ ' bash --norc --noprofile -i",
+    ],
+    [
+      [/web\$ $/, 'echo s$((1))ecret\r'],
+      [/web\$ $/, 'exit 4\r'],
+    ],
+  )
+  expect(code).toBe(4)
+  const book = await closedBook(gateway)
+  expect(book.commands).toEqual(['echo s$((1))ecret', 'exit 4'])
+  for (const payload of book.payloads) expect(payload.includes('s1ecret')).toBe(false)
+  await gateway[Symbol.asyncDispose]()
+})
+
 test('under strict, a terminal in which too much is entered unseen ends, and says why', async () => {
   const gateway = await startSshGateway(sshd, { target: 'durability: strict' })
   const { code, err } = await converse(

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { codeAt, parseCodeSecret } from '../../../src/access/second-factor.ts'
 import { PASSWORD, type TestGateway } from '../../support/gateway.ts'
 import { background, opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
 import {
@@ -215,6 +216,44 @@ describe('a user certificate', () => {
       77,
       expect.stringContaining('permit-pty is not in your certificate'),
     ])
+  })
+})
+
+describe('a one-time code', () => {
+  const SECRET = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
+  const withCodes = () =>
+    openGateway({
+      changes: [['alice: { groups: [engineering],', 'alice: { groups: [engineering], totp: "file:totp",']],
+      files: { totp: `${SECRET}\n` },
+    })
+  const code = (gateway: TestGateway, drift = 0) =>
+    codeAt(parseCodeSecret(SECRET, 'totp'), Math.floor(gateway.clock.now() / 30_000) + drift)
+  const ONCE = ['-o', 'NumberOfPasswordPrompts=1']
+
+  test('is asked for behind the key, counts once, and is remembered for that key', async () => {
+    const gateway = await withCodes()
+    const none = await through(gateway, ['-o', 'BatchMode=yes', 'true'])
+    expect([none.code, none.err]).toEqual([
+      255,
+      expect.stringContaining('Permission denied (keyboard-interactive).'),
+    ])
+    const wrong = await through(gateway, [...ONCE, 'true'], typing('000000'))
+    expect(wrong.code).toBe(255)
+    expect(await through(gateway, [...ONCE, 'exit 3'], typing(code(gateway)))).toMatchObject({ code: 3 })
+    // Ansible and git come again and again.
+    expect(await through(gateway, ['-o', 'BatchMode=yes', 'exit 4'])).toMatchObject({ code: 4 })
+    gateway.clock.advance(11 * 60_000)
+    expect(await through(gateway, ['-o', 'BatchMode=yes', 'true'])).toMatchObject({ code: 255 })
+    const { sessions } = await gateway.finish()
+    expect(sessions.map(({ who }) => who['code'])).toEqual(['given', 'remembered'])
+  })
+
+  test('cannot be guessed: after some failures even the right one is refused', async () => {
+    const gateway = await withCodes()
+    for (let i = 0; i < 5; i++) await through(gateway, [...ONCE, 'true'], typing('000000'))
+    expect(await through(gateway, [...ONCE, 'true'], typing(code(gateway)))).toMatchObject({ code: 255 })
+    gateway.clock.advance(16 * 60_000)
+    expect(await through(gateway, [...ONCE, 'true'], typing(code(gateway)))).toMatchObject({ code: 0 })
   })
 })
 

@@ -1,7 +1,10 @@
-/** Addresses of listeners: nobody gets the clients of another by accident, and a reload opens all or changes nothing. */
+/** What a gateway refuses to begin with. Addresses of listeners: nobody gets the clients of another by accident, and a reload opens all or changes nothing. */
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readSigner } from '../../../src/book/create.ts'
 import { front, openRaw } from '../../support/clients-raw.ts'
 import { TestGateway } from '../../support/gateway.ts'
 
@@ -72,4 +75,24 @@ test('a listener that changes keeps its address, and those who are in', async ()
     expect((await raw.bytes(1)).toString()).toBe('S')
     raw.destroy()
   }
+})
+
+test('patterns that nobody would remove are refused, at the start and by a reload', async () => {
+  const redacting = ['recording:', "recording:\n  redact: ['secret=\\S+']"] as const
+  const words = 'recording.redact is not applied by this release'
+  await expect(TestGateway.start({ targets: TARGETS, files: FILES, changes: [redacting] })).rejects.toThrow(
+    words,
+  )
+  await using own = await TestGateway.start({ targets: TARGETS, files: FILES })
+  await expect(own.reload([redacting])).rejects.toThrow(words)
+})
+
+test('a file that is not what it should be is named, in words that OpenSSL does not have', async () => {
+  await using own = await TestGateway.start({ targets: TARGETS, files: FILES })
+  writeFileSync(join(own.folder, 'tls.crt'), 'no certificate')
+  await expect(own.reload([])).rejects.toThrow(/gatebook\.yaml:\d+ {2}no certificate in PEM .*tls\.crt/)
+  writeFileSync(join(own.folder, 'signing.key'), 'no key')
+  expect(() => readSigner(join(own.folder, 'signing.key'), 'gw.test/book')).toThrow(
+    /signing\.key holds no Ed25519 private key in PEM/,
+  )
 })
