@@ -66,7 +66,8 @@ export class Doors {
 
   /**
    * Opens what a reload adds or changes, all of it or nothing. Gives what to do once the rest of the configuration
-   * is in force: listeners that are gone or changed close, their connections go on; all show the new certificate.
+   * is in force: listeners that are gone or changed close, and their connections go on; all show the
+   * certificate in force.
    */
   async relisten({ config }: LoadedConfig): Promise<() => void> {
     const leaving = this.#open.filter(
