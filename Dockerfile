@@ -17,7 +17,7 @@ RUN ln -s /opt/gatebook/dist/src/main.js /usr/local/bin/gatebook && chmod +x dis
 USER gatebook
 # The book, the accounts and the journal: a volume on a disk whose fsync is honest.
 VOLUME /var/lib/gatebook
-EXPOSE 5432
+EXPOSE 5432 8443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gatebook"]
 CMD ["serve", "--config", "/etc/gatebook/gatebook.yaml"]

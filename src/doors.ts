@@ -66,7 +66,7 @@ export class Doors {
 
   /**
    * Opens what a reload adds or changes, all of it or nothing. Gives what to do once the rest of the configuration
-   * is in force: listeners that are gone or changed close, and their connections go on; the others show the
+   * is in force: listeners that are gone or changed close, and their connections go on; all show the
    * certificate in force.
    */
   async relisten({ config }: LoadedConfig): Promise<() => void> {
@@ -90,10 +90,9 @@ export class Doors {
         entry.listener.close()
         this.#open.splice(this.#open.indexOf(entry), 1)
       }
-      for (const { listener } of this.#open) {
-        if ('renew' in listener) listener.renew(this.#parts.gate.inForce.certificate)
-      }
       for (const entry of opened) this.#enter(entry)
+      const { certificate } = this.#parts.gate.inForce
+      for (const { listener } of this.#open) if ('renew' in listener) listener.renew(certificate)
     }
   }
 
@@ -121,7 +120,7 @@ export class Doors {
   }
 
   #listener(name: string, config: ListenerConfig, shared: boolean): Promise<OpenListener['listener']> {
-    if (config.type === 'console') return this.#parts.web.open(config)
+    if (config.type === 'console') return this.#parts.web.open(config, { name, shared })
     return config.type === 'metrics' ? this.#monitor(config) : this.#admit(name, config, shared)
   }
 

@@ -7,7 +7,7 @@ import type { Gate } from './gate/gate.ts'
 import type { ApiParts } from './http/calling.ts'
 import { ProblemError } from './http/errors.ts'
 import { SignIn } from './http/sign-in.ts'
-import { WebConsole } from './http/web-console.ts'
+import { type ListenAs, WebConsole } from './http/web-console.ts'
 import { WebSessions } from './http/web-sessions.ts'
 import type { Ledger } from './read/ledger.ts'
 import type { Library } from './read/library.ts'
@@ -50,10 +50,10 @@ export class Web {
     }
   }
 
-  open(listener: ConsoleListener): Promise<WebConsole> {
+  open(listener: ConsoleListener, as: ListenAs): Promise<WebConsole> {
     const { inForce, parts } = this.#gate
     const onFault = (error: unknown): void => parts.log.unexpected(error)
-    return WebConsole.open(listener, {
+    return WebConsole.open(listener, as, {
       ...{ api: this.#api, signIn: this.#signIn, onFault },
       certificate: inForce.certificate,
     })

@@ -2,7 +2,7 @@
 import { BlockList, createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/bytes.ts'
 import type { Conversation } from '../../protocols/conversation.ts'
-import { OperatorError } from '../system/operator-error.ts'
+import { requireFree } from '../system/free-address.ts'
 import { Talker } from './converse.ts'
 import { type Peer, readProxyHeader } from './proxy-header.ts'
 
@@ -138,18 +138,6 @@ export class Listener {
     }
     await this.#events.onConnection({ talker, peer, known })
   }
-}
-
-/** Addresses are shared only by intent: two gateways that did not know would get each other's clients. */
-function requireFree({ name, host, port }: ListenOptions): Promise<void> {
-  const probe = createServer()
-  return new Promise((resolve, reject) => {
-    probe.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = cause.code === 'EADDRINUSE' ? 'another process listens there' : cause.message
-      reject(new OperatorError('config', `listener "${name}" cannot have ${host}:${port}: ${why}`, { cause }))
-    })
-    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve()))
-  })
 }
 
 const PROXY_HEADER_MS_MAX = 5000

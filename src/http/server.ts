@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { requireFree } from '../system/free-address.ts'
 
 export const HTTP_CONNECTIONS_MAX = 1000
 const HEADERS_MS_MAX = 10_000
@@ -20,6 +21,10 @@ export interface ServerCertificate {
 export interface HttpServerOptions {
   readonly host: string
   readonly port: number
+  /** Of the listener, as the configuration calls it. */
+  readonly name: string
+  /** Another listener of this gateway has the address until this one takes its place. */
+  readonly shared: boolean
   /** Absent: plain HTTP. */
   readonly certificate: ServerCertificate | undefined
 }
@@ -42,7 +47,8 @@ export class HttpServer {
     })
   }
 
-  static open(options: HttpServerOptions, events: HttpServerEvents): Promise<HttpServer> {
+  static async open(options: HttpServerOptions, events: HttpServerEvents): Promise<HttpServer> {
+    if (!options.shared) await requireFree(options)
     const limits = {
       headersTimeout: HEADERS_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
@@ -57,7 +63,6 @@ export class HttpServer {
     server.maxConnections = HTTP_CONNECTIONS_MAX
     server.maxRequestsPerSocket = REQUESTS_OF_ONE_SOCKET_MAX
     server.on('upgrade', events.onUpgrade)
-    // Two processes may listen at once while one takes over from the other.
     const address = { host, port, reusePort: process.platform === 'linux' }
     return new Promise((resolve, reject) => {
       server.once('error', reject)

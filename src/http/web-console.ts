@@ -15,6 +15,12 @@ import { HttpServer, type ServerCertificate } from './server.ts'
 import type { Caller, SignIn } from './sign-in.ts'
 import { readStatic } from './static.ts'
 
+/** How the listener is called, and whether another one of ours still has its address. */
+export interface ListenAs {
+  readonly name: string
+  readonly shared: boolean
+}
+
 export interface WebConsoleParts {
   readonly api: ApiParts
   readonly signIn: SignIn
@@ -35,7 +41,7 @@ export class WebConsole {
     this.#sockets = sockets
   }
 
-  static async open(listener: ConsoleListener, parts: WebConsoleParts): Promise<WebConsole> {
+  static async open(listener: ConsoleListener, as: ListenAs, parts: WebConsoleParts): Promise<WebConsole> {
     const { api, signIn, certificate, onFault } = parts
     const { require_tls: tls, public_url: publicUrl, address } = listener
     const calling = new Calling(api)
@@ -72,7 +78,7 @@ export class WebConsole {
       })
     }
     const server = await HttpServer.open(
-      { ...address, certificate: tls ? certificate : undefined },
+      { ...address, ...as, certificate: tls ? certificate : undefined },
       {
         onRequest: getRequestListener(application.hono.fetch, { overrideGlobalObjects: false }),
         onUpgrade: (request, socket, head) => {

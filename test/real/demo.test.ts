@@ -73,6 +73,17 @@ async function askMysql({ data, mysql }: DemoReady): Promise<void> {
   expect(small.err).toMatch(/not installed here.*ERROR 1142/s)
 }
 
+/** Gives a search in the console's API for what was denied. */
+async function signIn({ console: { url, user, password } }: DemoReady): Promise<() => Promise<string>> {
+  const signedIn = await fetch(`${url}/api/v1/sign-in`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin: url },
+    body: JSON.stringify({ user, password }),
+  })
+  const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? ''
+  return async () => (await fetch(`${url}/api/v1/search?q=is:denied`, { headers: { cookie } })).text()
+}
+
 test('the demo: a query is answered, recorded, verified; a refused one says why; all is removed at the end', async () => {
   const child = start('--json')
   const exit = ended(child)
@@ -108,6 +119,8 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
   const verified = gatebook('verify')
   expect([verified.status, verified.stdout]).toEqual([0, expect.stringContaining('demo/book')])
   await client.end()
+  const find = await signIn(ready)
+  await expect.poll(find).toContain('DELETE FROM payments')
   child.kill('SIGTERM')
   expect(await exit).toBe(0)
   expect(existsSync(ready.data)).toBe(false)

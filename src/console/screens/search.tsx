@@ -33,10 +33,11 @@ const RANGES: readonly (readonly [string, string | undefined])[] = [
   ['All', undefined],
 ]
 
-const COLUMNS: readonly Column<Row>[] = [
+/** What is opened beside the list says the rest. */
+const COLUMNS: readonly (Column<Row> & { readonly extra?: boolean })[] = [
   { name: 'Time (UTC)', width: '10.5rem', cell: ({ ts }) => <Time micros={ts} /> },
-  { name: 'Who', width: 'minmax(5rem, 8rem)', cell: ({ actor }) => <Recorded text={actor} /> },
-  { name: 'Target', width: 'minmax(5rem, 8rem)', cell: ({ target }) => target ?? '' },
+  { name: 'Who', width: 'minmax(4rem, 8rem)', cell: ({ actor }) => <Recorded text={actor} /> },
+  { name: 'Target', width: 'minmax(4rem, 8rem)', cell: ({ target }) => target ?? '' },
   { name: 'What', width: 'minmax(12rem, 1fr)', cell: (row) => <What row={row} /> },
   {
     name: 'Outcome',
@@ -44,19 +45,26 @@ const COLUMNS: readonly Column<Row>[] = [
     cell: ({ outcome, code, kind }) =>
       kind.startsWith('op') || outcome !== undefined ? <Outcome outcome={outcome} code={code} /> : '',
   },
-  { name: 'Rows', width: '4rem', end: true, cell: ({ rows }) => (rows === undefined ? '' : number(rows)) },
+  {
+    name: 'Rows',
+    extra: true,
+    width: '4rem',
+    end: true,
+    cell: ({ rows }) => (rows === undefined ? '' : number(rows)),
+  },
   {
     name: 'Took',
+    extra: true,
     width: '4.5rem',
     end: true,
     cell: ({ duration }) => (duration === undefined ? '' : span(duration)),
   },
-  { name: 'Record', width: '9rem', cell: ({ record }) => <code class="quiet">{record}</code> },
+  { name: 'Record', extra: true, width: '9rem', cell: ({ record }) => <code class="quiet">{record}</code> },
 ]
 
 /** Statements and commands speak for themselves; of all else it is said what it is. */
 function What({ row: { kind, action, text, withheld, why } }: { readonly row: Row }): JSX.Element {
-  const speaks = /^(op|command|decision)/.test(kind) && (text !== undefined || withheld !== undefined)
+  const speaks = /^(op|command|decision)/.test(kind) && ((text ?? '') !== '' || withheld !== undefined)
   if (speaks) return <Recorded text={text} withheld={withheld} />
   return (
     <>
@@ -167,7 +175,7 @@ function Results({ query, total, open }: ResultsProps): JSX.Element {
         <VirtualList
           label="What was found"
           rows={rows}
-          columns={COLUMNS}
+          columns={open === undefined ? COLUMNS : COLUMNS.filter(({ extra }) => extra !== true)}
           keyOf={({ id }) => id}
           total={total}
           selected={rows.find(({ record }) => record === open)?.id}

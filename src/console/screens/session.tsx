@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import type { Row, SessionAnswer, SessionRow, TimelineAnswer } from '../../http/api.ts'
 import { address, ask } from '../client.ts'
-import { flat, number, span } from '../format.ts'
+import { flat, number, plural, span } from '../format.ts'
 import { subscribe } from '../live.ts'
 import { Show, useLoad } from '../parts/load.tsx'
 import { termOf } from '../parts/query-text.ts'
@@ -150,7 +150,7 @@ function Head({
           </>
         )}
         {from !== undefined && <> · from {from}</>} · {number(session.operations)} done
-        {session.errors > 0 && <> · {number(session.errors)} errors</>}
+        {session.errors > 0 && <> · {plural(session.errors, 'error')}</>}
         {session.denied > 0 && <> · {number(session.denied)} denied</>}
         {reason !== undefined && (
           <>

@@ -161,6 +161,7 @@ function Played({ cast, commands, onPlayer }: PlayedProps): JSX.Element {
         speed,
         startAt: at.current,
         autoPlay: !still && speed > 1,
+        poster: `npt:${posterAt(commands)}`,
         preload: true,
         markers: commands.map(
           ({ at: micros, text }) => [micros / 1_000_000, flat(text).slice(0, 60)] as [number, string],
@@ -206,6 +207,11 @@ function Played({ cast, commands, onPlayer }: PlayedProps): JSX.Element {
       </p>
     </div>
   )
+}
+
+/** Before it is played it shows what stood there behind the first command, in seconds, and no empty screen. */
+function posterAt(commands: CommandsAnswer['commands']): number {
+  return (commands[1]?.at ?? commands[0]?.at ?? 1_000_000) / 1_000_000
 }
 
 type Tab = 'commands' | 'files' | 'transcript'

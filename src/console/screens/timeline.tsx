@@ -76,7 +76,7 @@ function columnsOf(session: SessionRow, longest: number): readonly TimelineColum
       name: 'Text',
       width: 'minmax(12rem, 1fr)',
       cell: ({ text, withheld, why }) =>
-        text === undefined && withheld === undefined ? (
+        (text ?? '') === '' && withheld === undefined ? (
           <span class="quiet">
             <bdi>{flat(why ?? '')}</bdi>
           </span>

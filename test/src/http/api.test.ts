@@ -292,6 +292,28 @@ describe('open sessions', () => {
   })
 })
 
+describe('watching a terminal', () => {
+  const watch = (client: WebClient, path: string) =>
+    new Promise<number | string>((resolve) => {
+      const { host, origin, cookie } = client
+      const socket = new WebSocket(
+        `ws://127.0.0.1:${gateway.port('console')}/api/v1/sessions/${path}`,
+        'v3.asciicast',
+        { headers: { host, origin, cookie } },
+      )
+      socket.once('close', resolve)
+      socket.once('error', (error) => resolve(error.message))
+    })
+
+  test('is refused for what is no terminal, and for what is not theirs to know of, alike', async () => {
+    expect(await watch(rita, `${session}/watch/1`)).toBe(1008)
+    expect(await watch(carol, `${session}/watch/1`)).toBe(1008)
+    expect(await watch(carol, 'aaaaaaaaaaaaaaaa/watch/1')).toBe(1008)
+    const nobody = new WebClient(gateway, 'console', true)
+    expect(await watch(nobody, `${session}/watch/1`)).toBe('Unexpected server response: 401')
+  })
+})
+
 describe('what comes by itself', () => {
   class Live implements Disposable {
     readonly said: LiveSaid[] = []

