@@ -15,6 +15,8 @@ const TEXT_BYTES_MAX = 16 << 20
 const AHEAD_VALUES_MAX = 1024
 const AHEAD_BYTES_MAX = 1 << 20
 
+const NONE_AHEAD: ReadonlyMap<number, Value> = new Map()
+
 /** The last statement prepared, for MariaDB's pipelines. */
 const LAST_STATEMENT = 0xffff_ffff
 
@@ -156,7 +158,8 @@ export class Statements {
   }
 
   /** What was sent ahead, as the record shows it. It is used up by an execution, whatever becomes of that. */
-  takeAhead(prepared: Prepared): Map<number, Value> {
+  takeAhead(prepared: Prepared): ReadonlyMap<number, Value> {
+    if (prepared.ahead.size === 0 && !prepared.incomplete) return NONE_AHEAD
     const values = new Map([...prepared.ahead].map(([param, value]) => [param, value.describe()] as const))
     this.forgetAhead(prepared)
     return values

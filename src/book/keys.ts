@@ -124,6 +124,11 @@ export class KeyStore {
     return truncateLog(this.#db)
   }
 
+  /** Ids of the KEKs that something is wrapped under. */
+  keks(): string[] {
+    return this.#db.prepare('SELECT DISTINCT kek FROM data_key').pluck().all() as string[]
+  }
+
   /** The next rows that are not wrapped under `kek`, for a change of KEK in batches. */
   wrappedOtherwise(kek: string, limit: number): WrappedKey[] {
     return this.#db

@@ -231,6 +231,9 @@ function recording({ keySecret }: is.Located) {
     redact: z.array(is.pattern).max(100).default([]).describe('Removed before anything is recorded'),
     encryption: z.strictObject({
       key: keySecret.describe('Wraps the keys of the sessions: 32 bytes in base64'),
+      former: keySecret
+        .optional()
+        .describe('The key before it: at the next start all that is wrapped under it is wrapped anew'),
     }),
   })
 }

@@ -1,8 +1,12 @@
-/** What the two databases' stories share: the way to a target. */
+/** What the two databases' stories share: what is asked for, and the way to a target. */
+import { splitLogin } from '../access/address.ts'
 import type { Grant } from '../access/authorize.ts'
 import type { DatabaseCredential } from '../access/credentials.ts'
+import type { AccessRequest } from '../access/rights.ts'
 import type { DatabaseTarget } from '../config/schema.ts'
-import type { Upgrade } from './converse.ts'
+import { type Talk, Talker, type Upgrade } from './converse.ts'
+import { deadline } from './deadline.ts'
+import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
 import { targetUpgrade } from './tls.ts'
 
@@ -18,6 +22,48 @@ export function credentialOf(gate: Gate, grant: Grant): DatabaseCredential {
   const credential = grant.readOnly ? known?.readOnly : known?.usual
   if (credential === undefined) throw new TypeError(`no credential for ${grant.targetName}`)
   return credential
+}
+
+/** What somebody who has logged in asks for: the target in the name, or the listener's own. */
+export function requestOf(
+  gate: Gate,
+  listener: { readonly type: 'postgres' | 'mysql'; readonly target?: string | undefined },
+  login: { readonly user: string; readonly database: string | undefined },
+): AccessRequest {
+  const { target } = splitLogin(login.user, gate.inForce.loaded.config.targets)
+  return {
+    protocol: listener.type,
+    ...(target === undefined ? {} : { named: target }),
+    ...(listener.target === undefined ? {} : { bound: listener.target }),
+    ...(login.database === undefined ? {} : { database: login.database }),
+  }
+}
+
+/** Asks the target something on a connection of its own; gives whether it has taken it. */
+export async function aside(
+  gate: Gate,
+  grant: Grant,
+  msMax: number,
+  ask: (talker: Talker, talk: Talk<never>) => Promise<void>,
+): Promise<boolean> {
+  using limit = deadline(gate.parts.clock, msMax)
+  const { signal } = limit
+  const target = targetOf(grant)
+  let talker: Talker | undefined
+  try {
+    talker = new Talker(await dial(target.address, signal))
+    await ask(talker, {
+      upgrade: upgradeTo(gate, grant.targetName, target),
+      answer: () => undefined,
+      signal,
+    })
+    return true
+  } catch (error) {
+    gate.parts.log.targetFailed({ target: grant.targetName, error })
+    return false
+  } finally {
+    talker?.socket.destroy()
+  }
 }
 
 export function tlsWanted({ tls }: DatabaseTarget): 'require' | 'off' {

@@ -13,11 +13,12 @@ import type { DatabaseTarget, Listener, Target } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
-import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { aside, credentialOf, requestOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
 import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
 import { sharedGreeting } from './greetings.ts'
+import { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
 import { CONNECT_MS_MAX, LOGIN_MS_MAX } from './postgres.ts'
 import { pumpSession } from './pump-session.ts'
@@ -56,17 +57,11 @@ export async function serveMysql(gate: Gate, listener: MysqlListener, accepted: 
   const door = new Doorkeeper(gate, listener, accepted, greeting)
   try {
     const { login, result } = await door.arrive()
-    const split = splitLogin(login.user, gate.inForce.loaded.config.targets)
     const admission = await admit(gate, {
       door: 'mysql',
       typed: login.user,
       result,
-      request: {
-        protocol: 'mysql',
-        ...(split.target === undefined ? {} : { named: split.target }),
-        ...(listener.target === undefined ? {} : { bound: listener.target }),
-        ...(login.database === undefined ? {} : { database: login.database }),
-      },
+      request: requestOf(gate, listener, login),
       peer,
       claims: Object.fromEntries(login.attributes),
     })
@@ -100,7 +95,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       session.close('target')
       return talker.leave(mysql.refuse(reached.refusal, login.sequence))
     }
-    const { ready } = reached
+    const { ready, intake } = reached
     if (gate.draining || session.closed) {
       reached.talker.socket.destroy()
       if (!session.closed) session.close('stop')
@@ -137,6 +132,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       peer,
       client: client.socket,
       target: target.socket,
+      ...(intake === undefined ? {} : { intake: { target: intake } }),
       pending: { client: client.pending, target: target.pending },
       cancel: () => killQuery(gate, grant, ready.threadId),
       judge,
@@ -159,7 +155,12 @@ function readFacts(text: Uint8Array, dependable: boolean): StatementFacts {
 }
 
 type Reached =
-  | { readonly type: 'reached'; readonly ready: mysql.Ready; readonly talker: Talker }
+  | {
+      readonly type: 'reached'
+      readonly ready: mysql.Ready
+      readonly talker: Talker
+      readonly intake: Intake | undefined
+    }
   | { readonly type: 'refused'; readonly refusal: Refusal }
 
 /** Logs in at the target with exactly the flags that the client accepted. */
@@ -175,10 +176,10 @@ async function reach(gate: Gate, grant: Grant, login: mysql.Login): Promise<Reac
       login,
       database: login.database ?? grant.access.database,
     }
-    const { talker, ready } = await logIn(gate, targetName, targetOf(grant), options)
+    const { talker, ready, intake } = await logIn(gate, targetName, targetOf(grant), options)
     if (ready.type === 'ready') {
       gate.parts.greetings.put(targetName, ready.greeting)
-      return { type: 'reached', ready, talker }
+      return { type: 'reached', ready, talker, intake }
     }
     talker.socket.destroy()
     const why = ready.why === 'refused' ? `It answers: ${ready.message}` : `${ready.message}.`
@@ -212,10 +213,12 @@ async function logIn(
   name: string,
   target: DatabaseTarget,
   options: LogInOptions,
-): Promise<{ talker: Talker; ready: mysql.Ready | mysql.ConnectFailure }> {
+): Promise<{ talker: Talker; ready: mysql.Ready | mysql.ConnectFailure; intake: Intake | undefined }> {
   using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
   const { signal } = limit
-  const talker = new Talker(await dial(target.address, signal))
+  // TLS has memory of its own.
+  const intake = tlsWanted(target) === 'off' ? new Intake() : undefined
+  const talker = new Talker(await dial(target.address, signal, intake))
   try {
     const conversation = mysql.connect({
       ...options,
@@ -228,7 +231,7 @@ async function logIn(
       answer: () => undefined,
       signal,
     })
-    return { talker, ready }
+    return { talker, ready, intake }
   } catch (error) {
     talker.socket.destroy()
     throw error
@@ -271,27 +274,13 @@ async function learn(gate: Gate, name: string): Promise<void> {
 }
 
 /** By a connection of its own, as the same account. */
-async function killQuery(gate: Gate, grant: Grant, thread: number): Promise<boolean> {
-  using limit = deadline(gate.parts.clock, KILL_MS_MAX)
-  const target = targetOf(grant)
-  let talker: Talker | undefined
-  try {
-    talker = new Talker(await dial(target.address, limit.signal))
-    const failure = await talker.run(
-      mysql.cancel(
-        { ...OWN, tls: tlsWanted(target), credential: credentialAt(gate, grant), random: gate.parts.random },
-        thread,
-      ),
-      { upgrade: upgradeTo(gate, grant.targetName, target), answer: () => undefined, signal: limit.signal },
-    )
+function killQuery(gate: Gate, grant: Grant, thread: number): Promise<boolean> {
+  const tls = tlsWanted(targetOf(grant))
+  const options = { ...OWN, tls, credential: credentialAt(gate, grant), random: gate.parts.random }
+  return aside(gate, grant, KILL_MS_MAX, async (talker, talk) => {
+    const failure = await talker.run(mysql.cancel(options, thread), talk)
     if (failure !== undefined) throw new Error(failure.message)
-    return true
-  } catch (error) {
-    gate.parts.log.targetFailed({ target: grant.targetName, error })
-    return false
-  } finally {
-    talker?.socket.destroy()
-  }
+  })
 }
 
 /** Asks who is there, and answers what the conversation must know of that name. */

@@ -14,7 +14,7 @@ import { note } from '../record/notes.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { HangUpError, Talker } from './converse.ts'
-import { credentialOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
+import { aside, credentialOf, requestOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
 import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
@@ -47,17 +47,11 @@ export async function servePostgres(
   const arrived = await door.arrive()
   if (arrived.type === 'cancel') return passCancel(gate, arrived, accepted)
   const { login } = arrived
-  const split = splitLogin(login.user, gate.inForce.loaded.config.targets)
   const admission = await admit(gate, {
     door: 'pg',
     typed: login.user,
     result: arrived.result,
-    request: {
-      protocol: 'postgres',
-      ...(split.target === undefined ? {} : { named: split.target }),
-      ...(listener.target === undefined ? {} : { bound: listener.target }),
-      ...(login.database === undefined ? {} : { database: login.database }),
-    },
+    request: requestOf(gate, listener, login),
     peer,
     claims: Object.fromEntries(login.parameters),
   })
@@ -260,26 +254,11 @@ function databaseOf(grant: Grant, login: postgres.Login): string {
 }
 
 /** Gives whether the target has taken the request: it answers by closing the connection. */
-async function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<boolean> {
-  using limit = deadline(gate.parts.clock, CANCEL_MS_MAX)
-  const { signal } = limit
-  const target = targetOf(grant)
-  let talker: Talker | undefined
-  try {
-    talker = new Talker(await dial(target.address, signal))
-    await talker.run(postgres.cancel(options), {
-      upgrade: upgradeTo(gate, grant.targetName, target),
-      answer: () => undefined,
-      signal,
-    })
-    await talker.closed(signal)
-    return true
-  } catch (error) {
-    gate.parts.log.targetFailed({ target: grant.targetName, error })
-    return false
-  } finally {
-    talker?.socket.destroy()
-  }
+function cancelAtTarget(gate: Gate, grant: Grant, options: postgres.CancelOptions): Promise<boolean> {
+  return aside(gate, grant, CANCEL_MS_MAX, async (talker, talk) => {
+    await talker.run(postgres.cancel(options), talk)
+    await talker.closed(talk.signal)
+  })
 }
 
 type Arrived =

@@ -66,7 +66,7 @@ otherwise:
       ],
       [
         'policies: []',
-        'policies: [{ id: no-drops, when: { verb: [DROP] }, then: deny, message: Ask first. }]',
+        'policies: [{ id: no-drops, when: { verb: [DROP, ALTER ROLE] }, then: deny, message: Ask first. }]',
       ],
     ],
   })
@@ -257,6 +257,11 @@ describe('in the middle of what somebody does', () => {
     expect((await psql('user=alice~orders', "select count(*) from products where name = 'kept'")).out).toBe(
       '1\n',
     )
+  })
+
+  test('a new password for the account that the gateway uses is refused where a policy says so', async () => {
+    const { code, err } = await psql('user=alice~orders', "alter role current_user password 'taken over'")
+    expect([code, err.split('\n')[0]]).toEqual([1, 'ERROR:  ALTER ROLE is not allowed by policy "no-drops"'])
   })
 
   test('a token is revoked: the session that it opened ends, and says so', async () => {

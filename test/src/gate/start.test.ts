@@ -1,6 +1,6 @@
 /** What a gateway refuses to begin with. Addresses of listeners: nobody gets the clients of another by accident, and a reload opens all or changes nothing. */
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -95,4 +95,29 @@ test('a file that is not what it should be is named, in words that OpenSSL does 
   expect(() => readSigner(join(own.folder, 'signing.key'), 'gw.test/book')).toThrow(
     /signing\.key holds no Ed25519 private key in PEM/,
   )
+})
+
+test('another key encryption key than the book was written under is refused, but for one that follows it', async () => {
+  const first = await TestGateway.start({ targets: TARGETS, files: FILES })
+  const { folder } = first
+  await first.stop()
+  const own = { targets: TARGETS, files: FILES, folder }
+  copyFileSync(join(folder, 'record.kek'), join(folder, 'old.kek'))
+  writeFileSync(join(folder, 'record.kek'), `${Buffer.alloc(32, 7).toString('base64')}\n`)
+  const before = readFileSync(join(folder, 'data', 'book.db'))
+  await expect(TestGateway.start(own)).rejects.toThrow(
+    /^recording\.encryption\.key is the key [0-9a-f]{16}, but what .*keys\.db holds is wrapped under [0-9a-f]{16}: /,
+  )
+  expect(readFileSync(join(folder, 'data', 'book.db')).equals(before)).toBe(true)
+  const key = 'encryption: { key: "file:record.kek"'
+  const told = await TestGateway.start({ ...own, changes: [[key, `${key}, former: "file:old.kek"`]] })
+  await told.stop()
+  // The former key is no longer needed, and everything can still be read.
+  const after = await TestGateway.start(own)
+  const { notes } = await after.finish()
+  expect(notes.filter(({ act }) => act === 'kek.change')).toMatchObject([
+    { note: { reason: 'recording.encryption.former names the key before' } },
+  ])
+  expect(notes.filter(({ kind }) => kind === 'config')).toHaveLength(3)
+  await after[Symbol.asyncDispose]()
 })
