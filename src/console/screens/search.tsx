@@ -211,7 +211,8 @@ function useResults(query: string): Results {
         if (cancel.signal.aborted) return
         setRows(page.rows)
         setNext(page.next)
-        let from = page.size
+        // What the index did not have yet comes by itself.
+        let from = page.size - page.behind
         stop = subscribe(
           () => ({ type: 'follow', query, from }),
           (said) => {

@@ -212,7 +212,6 @@ function renewed(query: string, page: SessionsAnswer, before: Listed | undefined
 
 function Past({ query }: { readonly query: string }): JSX.Element {
   const [listed, setListed] = useState<Listed>()
-  const [size, setSize] = useState<number>()
   const [round, setRound] = useState(0)
   const [problem, setProblem] = useState<ProblemFacts>()
   const [loading, setLoading] = useState(false)
@@ -221,19 +220,22 @@ function Past({ query }: { readonly query: string }): JSX.Element {
     ask<SessionsAnswer>('/sessions', { query: { q: query, limit: PAGE }, signal: cancel.signal }).then(
       (page) => {
         setListed((before) => renewed(query, page, before))
-        setSize(page.size)
         setProblem(undefined)
       },
       (error: unknown) => !cancel.signal.aborted && setProblem(problemFacts(error)),
     )
     return () => cancel.abort()
   }, [query, round])
-  // From what the list speaks of, so that nothing is missed that was recorded while it was on its way.
+  const newest = listed?.sessions[0]?.seq
+  // From the newest one, so that nothing is missed that the index did not have yet.
   useEffect(() => {
-    if (size === undefined) return undefined
     let again: ReturnType<typeof setTimeout> | undefined
     const stop = subscribe(
-      () => ({ type: 'follow', query: 'action:session.*', from: size }),
+      () => ({
+        type: 'follow',
+        query: 'action:session.*',
+        ...(newest === undefined ? {} : { from: newest + 1 }),
+      }),
       (said) => {
         if (said.type === 'rows') again ??= setTimeout(() => setRound((before) => before + 1), LOOK_AGAIN_MS)
       },
@@ -242,7 +244,7 @@ function Past({ query }: { readonly query: string }): JSX.Element {
       clearTimeout(again)
       stop()
     }
-  }, [size])
+  }, [newest])
   const next = listed?.next
   const loadMore = useCallback(() => {
     if (next === undefined || loading) return
