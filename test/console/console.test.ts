@@ -199,7 +199,10 @@ test('everything is reached by keys alone', async () => {
   await page.getByRole('dialog', { name: 'Keys' }).waitFor()
   await press('Escape')
   await expect.poll(() => page.getByRole('dialog').count()).toBe(0)
+  // The dialog gives the focus back when it has closed.
+  await expect.poll(() => page.evaluate(() => document.activeElement?.closest('dialog') === null)).toBe(true)
   await press('/')
+  await page.locator('#query:focus').waitFor()
   await page.keyboard.type('actor:alice')
   await press('Enter')
   await expect.poll(() => page.url()).toContain('actor')
