@@ -176,7 +176,7 @@ function Screen({ who, at }: { readonly who: Me; readonly at: string }): JSX.Ele
 /** `/` to the search, `?` for the keys, `g` and a letter to a screen. Never while somebody types. */
 function useGlobalKeys(help: () => void, who: Me): void {
   useEffect(() => {
-    let afterG = 0
+    let afterG = Number.NEGATIVE_INFINITY
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return
       const typing =
@@ -193,7 +193,7 @@ function useGlobalKeys(help: () => void, who: Me): void {
         if (entry === undefined || !entry.for(who)) return
         go(entry.path)
       } else return
-      afterG = 0
+      afterG = Number.NEGATIVE_INFINITY
       event.preventDefault()
     }
     addEventListener('keydown', onKey)

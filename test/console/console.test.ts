@@ -150,6 +150,35 @@ test('hostile content is text, everywhere', async () => {
   expect(await page.locator('main script, main img').count()).toBe(0)
 })
 
+test('a hundred thousand rows are a list of which only those in view are drawn', async () => {
+  const many = 100_000
+  const rows = Array.from({ length: many }, (_, i) => {
+    const seq = many - i
+    return {
+      id: seq,
+      seq,
+      hash: 'aa',
+      record: `${seq}-aaaaaaaa`,
+      ts: 1e15 + seq,
+      kind: 'op',
+      action: 'db.query',
+      text: `row ${seq}`,
+    }
+  })
+  const own = await setting.browser.page()
+  await setting.signIn(own)
+  await own.route(/\/api\/v1\/search\?/, (route) => route.fulfill({ json: { rows, size: many, behind: 0 } }))
+  await visit('/search?q=everything', own)
+  const grid = own.getByRole('grid', { name: 'What was found' })
+  await grid.getByText('row 100000', { exact: true }).waitFor()
+  await grid.focus()
+  await own.keyboard.press('End')
+  await grid.getByText('row 1', { exact: true }).waitFor()
+  expect(await grid.getByRole('row').count()).toBeLessThan(100)
+  await own.keyboard.press('Home')
+  await grid.getByText('row 100000', { exact: true }).waitFor()
+})
+
 test('everything is reached by keys alone', async () => {
   const client = await setting.psql()
   await client.query('SELECT 1')
@@ -170,7 +199,10 @@ test('everything is reached by keys alone', async () => {
   await page.getByRole('dialog', { name: 'Keys' }).waitFor()
   await press('Escape')
   await expect.poll(() => page.getByRole('dialog').count()).toBe(0)
+  // The dialog gives the focus back when it has closed.
+  await expect.poll(() => page.evaluate(() => document.activeElement?.closest('dialog') === null)).toBe(true)
   await press('/')
+  await page.locator('#query:focus').waitFor()
   await page.keyboard.type('actor:alice')
   await press('Enter')
   await expect.poll(() => page.url()).toContain('actor')

@@ -38,7 +38,7 @@ const COLUMNS: readonly (Column<Row> & { readonly extra?: boolean })[] = [
   { name: 'Time (UTC)', width: '10.5rem', cell: ({ ts }) => <Time micros={ts} /> },
   { name: 'Who', width: 'minmax(4rem, 8rem)', cell: ({ actor }) => <Recorded text={actor} /> },
   { name: 'Target', width: 'minmax(4rem, 8rem)', cell: ({ target }) => target ?? '' },
-  { name: 'What', width: 'minmax(12rem, 1fr)', cell: (row) => <What row={row} /> },
+  { name: 'What', width: 'minmax(8rem, 1fr)', cell: (row) => <What row={row} /> },
   {
     name: 'Outcome',
     width: '7.5rem',
@@ -211,7 +211,8 @@ function useResults(query: string): Results {
         if (cancel.signal.aborted) return
         setRows(page.rows)
         setNext(page.next)
-        let from = page.size
+        // What the index did not have yet comes by itself.
+        let from = page.size - page.behind
         stop = subscribe(
           () => ({ type: 'follow', query, from }),
           (said) => {

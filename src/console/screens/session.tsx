@@ -23,8 +23,8 @@ const LOOK_AGAIN_MS = 400
 interface Whole {
   readonly answer: SessionAnswer
   readonly rows: readonly Row[]
-  /** The book's size that the rows speak of. */
-  readonly size: number
+  /** Behind the last of these: the index may be behind the book, and what it gets then must not be missed. */
+  readonly from: number
 }
 
 export function SessionScreen(): JSX.Element {
@@ -32,7 +32,7 @@ export function SessionScreen(): JSX.Element {
   const [reason, setReason] = useState<string>()
   const [round, setRound] = useState(0)
   const loaded = useLoad(`${session} ${reason ?? ''} ${round}`, (signal) => whole(session, reason, signal))
-  const from = loaded.value?.answer.session.closed === undefined ? loaded.value?.size : undefined
+  const from = loaded.value?.answer.session.closed === undefined ? loaded.value?.from : undefined
   // Of an open session every new row may change the whole: its end, its recordings.
   useEffect(() => {
     if (from === undefined) return undefined
@@ -57,10 +57,9 @@ export function SessionScreen(): JSX.Element {
   )
 }
 
-/** The rows first: what ends the session meanwhile is then in the rest, or behind `size`. */
+/** The rows first: what ends the session meanwhile is then in the rest, or behind them. */
 async function whole(session: string, reason: string | undefined, signal: AbortSignal): Promise<Whole> {
   const rows: Row[] = []
-  let size: number | undefined
   let cursor: number | undefined
   do {
     const page: TimelineAnswer = await ask(`/sessions/${session}/timeline`, {
@@ -69,10 +68,13 @@ async function whole(session: string, reason: string | undefined, signal: AbortS
       signal,
     })
     rows.push(...page.rows)
-    size ??= page.size
     cursor = page.next
   } while (cursor !== undefined && rows.length < ROWS_MAX)
-  return { answer: await ask<SessionAnswer>(`/sessions/${session}`, { reason, signal }), rows, size }
+  return {
+    answer: await ask<SessionAnswer>(`/sessions/${session}`, { reason, signal }),
+    rows,
+    from: (rows.at(-1)?.seq ?? -1) + 1,
+  }
 }
 
 interface ShownProps {

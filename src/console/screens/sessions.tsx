@@ -77,15 +77,13 @@ export function SessionsScreen(): JSX.Element {
       ),
     [],
   )
-  // A session that ends is one more in the list below; which are open is what the list depends on.
-  const state = live?.map(({ session }) => session).join(' ') ?? ''
   return (
     <div class="sessions-screen">
       <h1>{me.value?.sees.others === true ? 'Sessions' : 'My sessions'}</h1>
       {problem !== undefined && <ProblemNote facts={problem} />}
       <LiveTable live={live} />
       <h2>All, newest first</h2>
-      <Past query={query} state={state} />
+      <Past query={query} />
     </div>
   )
 }
@@ -195,37 +193,75 @@ export function EndDialog({
   )
 }
 
-function Past({ query, state }: { readonly query: string; readonly state: string }): JSX.Element {
-  const [sessions, setSessions] = useState<readonly SessionRow[]>()
-  const [next, setNext] = useState<number>()
+/** Sessions open and end in bursts; the list is looked at again this long after the first of them. */
+const LOOK_AGAIN_MS = 300
+
+interface Listed {
+  readonly query: string
+  readonly sessions: readonly SessionRow[]
+  readonly next: number | undefined
+}
+
+/** The newest page again, and behind it what was there before; of another search nothing was. */
+function renewed(query: string, page: SessionsAnswer, before: Listed | undefined): Listed {
+  if (before?.query !== query) return { query, sessions: page.sessions, next: page.next }
+  const known = new Set(page.sessions.map(({ session }) => session))
+  const rest = before.sessions.filter(({ session }) => !known.has(session))
+  return { ...before, sessions: [...page.sessions, ...rest] }
+}
+
+function Past({ query }: { readonly query: string }): JSX.Element {
+  const [listed, setListed] = useState<Listed>()
+  const [round, setRound] = useState(0)
   const [problem, setProblem] = useState<ProblemFacts>()
   const [loading, setLoading] = useState(false)
-  // It is loaded again when a session opens or ends.
   useEffect(() => {
     const cancel = new AbortController()
     ask<SessionsAnswer>('/sessions', { query: { q: query, limit: PAGE }, signal: cancel.signal }).then(
       (page) => {
-        setSessions(page.sessions)
-        setNext(page.next)
+        setListed((before) => renewed(query, page, before))
         setProblem(undefined)
       },
       (error: unknown) => !cancel.signal.aborted && setProblem(problemFacts(error)),
     )
     return () => cancel.abort()
-  }, [query, state])
+  }, [query, round])
+  const newest = listed?.sessions[0]?.seq
+  // From the newest one, so that nothing is missed that the index did not have yet.
+  useEffect(() => {
+    let again: ReturnType<typeof setTimeout> | undefined
+    const stop = subscribe(
+      () => ({
+        type: 'follow',
+        query: 'action:session.*',
+        ...(newest === undefined ? {} : { from: newest + 1 }),
+      }),
+      (said) => {
+        if (said.type === 'rows') again ??= setTimeout(() => setRound((before) => before + 1), LOOK_AGAIN_MS)
+      },
+    )
+    return () => {
+      clearTimeout(again)
+      stop()
+    }
+  }, [newest])
+  const next = listed?.next
   const loadMore = useCallback(() => {
     if (next === undefined || loading) return
     setLoading(true)
     ask<SessionsAnswer>('/sessions', { query: { q: query, limit: PAGE, cursor: next } })
       .then(
-        (page) => {
-          setSessions((before = []) => [...before, ...page.sessions])
-          setNext(page.next)
-        },
+        (page) =>
+          setListed((before) =>
+            before?.query === query
+              ? { query, sessions: [...before.sessions, ...page.sessions], next: page.next }
+              : before,
+          ),
         (error: unknown) => setProblem(problemFacts(error)),
       )
       .finally(() => setLoading(false))
   }, [query, next, loading])
+  const sessions = listed?.sessions
   const bad = problem?.code === 'bad-query'
   return (
     <>

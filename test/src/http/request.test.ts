@@ -1,4 +1,8 @@
+import { X509Certificate } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { ADDRESS_RATE, BUCKETS_MAX, PERSON_RATE, RateLimit } from '../../../src/http/rate.ts'
@@ -210,5 +214,42 @@ describe('the upgrade to a WebSocket', () => {
   test('to nothing there is', async () => {
     expect(await open(own(), '/api/v1/other')).toBe('Unexpected server response: 404')
     expect(await open(own(), '/api/v1/sessions/x/watch/1')).toBe('Unexpected server response: 404')
+  })
+})
+
+describe('a reload', () => {
+  const shown = () =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connectTls({
+        port: gateway.port('console'),
+        host: '127.0.0.1',
+        ca: gateway.authority.ca,
+        servername: 'localhost',
+      })
+      socket.once('secureConnect', () => {
+        resolve(socket.getPeerCertificate().fingerprint256)
+        socket.destroy()
+      })
+      socket.once('error', reject)
+    })
+
+  test('shows a renewed certificate from the next handshake on; who is signed in stays so', async () => {
+    const before = await shown()
+    const { cert, key } = gateway.authority.issue('localhost')
+    writeFileSync(join(gateway.folder, 'tls.crt'), cert)
+    writeFileSync(join(gateway.folder, 'tls.key'), key)
+    await gateway.reload([])
+    expect(await shown()).toBe(new X509Certificate(cert).fingerprint256)
+    expect(await shown()).not.toBe(before)
+    gateway.clock.advance(10_000)
+    expect((await client.get('/me')).status).toBe(200)
+  })
+
+  test('opens and closes listeners', async () => {
+    await gateway.reload([
+      ['  named: { type: console, address: "127.0.0.1:0", public_url: "https://gw.example.com" }\n', ''],
+    ])
+    expect(() => gateway.port('named')).toThrow('no listener named')
+    expect((await client.get('/me')).status).toBe(200)
   })
 })
