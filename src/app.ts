@@ -26,13 +26,7 @@ import { NoAnswer, type Question } from './read/questions.ts'
 import { labelsOf, localRights, readingRights } from './read/rights.ts'
 import { Reading } from './reading.ts'
 import type { Recorder } from './record/recorder.ts'
-import {
-  type RecordingEvents,
-  readKekBytes,
-  requireJournal,
-  requireNoRedaction,
-  startRecorder,
-} from './recording.ts'
+import { type RecordingEvents, readKekBytes, requireJournal, startRecorder } from './recording.ts'
 import { type Clock, systemClock } from './system/clock.ts'
 import type { Log } from './system/log.ts'
 import { OperatorError } from './system/operator-error.ts'
@@ -208,7 +202,6 @@ export class App {
       )
     }
     requireJournal(loaded)
-    requireNoRedaction(loaded)
     const options = { ...this.#options, loaded }
     const inForce = await readInForce(options)
     const directory = await readDirectory(loaded.config, this.#options.env)

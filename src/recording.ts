@@ -86,19 +86,8 @@ export function requireJournal({ config }: LoadedConfig): void {
   )
 }
 
-/** Whoever relies on a pattern must not learn from the book that nothing was removed. */
-export function requireNoRedaction({ config, places }: LoadedConfig): void {
-  if (config.recording.redact.length === 0) return
-  const line = places.lineOf(['recording', 'redact'])
-  throw new OperatorError(
-    'config',
-    `${line}  recording.redact is not applied by this release, so what it names would be recorded: leave it out (recording.sql.parameters can be "redact")`,
-  )
-}
-
 export async function startRecorder(options: RecordingOptions, events: RecordingEvents): Promise<Recorder> {
   requireJournal(options.loaded)
-  requireNoRedaction(options.loaded)
   const { gateway, integrity } = options.loaded.config
   const { records, time } = integrity.keep_checkpoint_every
   const kek = await readKek(options)

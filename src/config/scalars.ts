@@ -158,16 +158,6 @@ export const expiry = sound('a date such as 2027-06-30 or a moment such as 2027-
   return !Number.isNaN(Date.parse(text)) && !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day)
 }).transform((text) => Date.parse(text) + (DATE.test(text) ? MS.d : 0))
 
-/** A regular expression of JavaScript, with the flags `gu`. */
-export const pattern = sound('credit-card, jwt or a regular expression', (text) => {
-  try {
-    // An expression that matches nothing at all would match everywhere.
-    return !new RegExp(text, 'u').test('')
-  } catch {
-    return false
-  }
-})
-
 /** How a secret is named in the file: never the value itself. */
 export interface SecretRef {
   readonly source: 'env' | 'file' | 'cmd'

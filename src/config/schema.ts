@@ -228,7 +228,6 @@ function recording({ keySecret }: is.Located) {
     ssh: z
       .strictObject({ output: z.boolean().default(true).describe('Keep what terminals and commands print') })
       .prefault({}),
-    redact: z.array(is.pattern).max(100).default([]).describe('Removed before anything is recorded'),
     encryption: z.strictObject({
       key: keySecret.describe('Wraps the keys of the sessions: 32 bytes in base64'),
       former: keySecret

@@ -77,16 +77,6 @@ test('a listener that changes keeps its address, and those who are in', async ()
   }
 })
 
-test('patterns that nobody would remove are refused, at the start and by a reload', async () => {
-  const redacting = ['recording:', "recording:\n  redact: ['secret=\\S+']"] as const
-  const words = 'recording.redact is not applied by this release'
-  await expect(TestGateway.start({ targets: TARGETS, files: FILES, changes: [redacting] })).rejects.toThrow(
-    words,
-  )
-  await using own = await TestGateway.start({ targets: TARGETS, files: FILES })
-  await expect(own.reload([redacting])).rejects.toThrow(words)
-})
-
 test('a file that is not what it should be is named, in words that OpenSSL does not have', async () => {
   await using own = await TestGateway.start({ targets: TARGETS, files: FILES })
   writeFileSync(join(own.folder, 'tls.crt'), 'no certificate')
