@@ -138,7 +138,17 @@ function settleSigningKey(files: BookFiles, head: Checkpoint): Signer {
     }
   }
   const signer = readSigner(files.signingKey, head.origin)
-  verifyNote(head, [signer.vkey])
+  try {
+    verifyNote(head, [signer.vkey])
+  } catch (cause) {
+    // Which of the two is wrong nobody can tell from here.
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new BookError(
+      'damaged',
+      `${files.signingKey} did not sign the head of ${files.book} (${why}): put the book's own key back, or the book`,
+      { cause },
+    )
+  }
   return signer
 }
 

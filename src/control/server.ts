@@ -39,7 +39,8 @@ export class ControlServer {
     this.#options = options
     server.on('request', (request, response) => {
       this.#serve(request, response).catch((error: unknown) => {
-        options.onFault(error)
+        // Whoever breaks off in the middle of a request is no fault of ours.
+        if (!request.aborted) options.onFault(error)
         response.destroy()
       })
     })

@@ -16,6 +16,9 @@ const DONE: ReadonlySet<string | undefined> = new Set(['ok', 'error'])
 /** Whether the server has met it is not known. */
 const UNDECIDED: ReadonlySet<string | undefined> = new Set(['aborted', 'unknown'])
 
+/** In a failed transaction, or of no function that there is: refused before the server logs that it was called. */
+const UNLOGGED_CALL: ReadonlySet<string | undefined> = new Set(['25P02', '42883'])
+
 class Comparison {
   readonly #operations: readonly Operation[]
   readonly #log: readonly Logged[]
@@ -97,7 +100,8 @@ class Comparison {
     let at = 0
     for (const operation of this.#acts('db.call')) {
       const { function: oid } = operation.args as { function: number }
-      if (logged[at] !== oid || operation.out === 'skipped') continue
+      const isUnheard = operation.out === 'skipped' || UNLOGGED_CALL.has(operation.code)
+      if (logged[at] !== oid || isUnheard) continue
       at++
       this.#seen.add(operation)
     }
