@@ -12,8 +12,15 @@ export interface DatabaseCredential {
 export interface DatabaseCredentials {
   readonly usual: DatabaseCredential
   readonly readOnly: DatabaseCredential | undefined
-  /** Certificates in PEM that vouch for the target; undefined: those of the system. */
-  readonly ca: readonly string[] | undefined
+  readonly tls: DatabaseTls
+}
+
+/** As Node's TLS takes it, but for the secret. */
+export interface DatabaseTls {
+  /** Certificates in PEM that vouch for the target; without it those of the system. */
+  readonly ca?: string
+  /** What this gateway shows there. */
+  readonly own?: { readonly cert: string; readonly key: Secret }
 }
 
 export type Credentials = ReadonlyMap<string, DatabaseCredentials>
@@ -42,6 +49,19 @@ async function ofDatabase(target: DatabaseTarget, env: Environment): Promise<Dat
       readOnly === undefined
         ? undefined
         : { user: readOnly.user, password: await readSecret(readOnly.password, env) },
-    ca: tls.ca === undefined ? undefined : [await readFile(tls.ca, 'utf8')],
+    tls: {
+      ...(tls.ca === undefined ? {} : { ca: await readFile(tls.ca, 'utf8') }),
+      ...(tls.cert === undefined || tls.key === undefined
+        ? {}
+        : { own: { cert: await readFile(tls.cert, 'utf8'), key: await readSecret(tls.key, env) } }),
+    },
+  }
+}
+
+/** Handed to TLS and to nobody else. */
+export function tlsOptions({ ca, own }: DatabaseTls): { ca?: string; cert?: string; key?: string } {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(own === undefined ? {} : { cert: own.cert, key: own.key.text() }),
   }
 }

@@ -1,6 +1,11 @@
 /** What is wrong with a MySQL or MariaDB target, by logging in as the gateway does. */
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise'
-import type { DatabaseCredential, DatabaseCredentials } from '../access/credentials.ts'
+import {
+  type DatabaseCredential,
+  type DatabaseCredentials,
+  type DatabaseTls,
+  tlsOptions,
+} from '../access/credentials.ts'
 import type { DatabaseTarget } from '../config/schema.ts'
 import { wordsOf } from '../system/operator-error.ts'
 import { type Finding, namedSome } from './finding.ts'
@@ -19,21 +24,17 @@ const HARMLESS = new Set([
 ])
 
 export async function examineMysql(target: DatabaseTarget, known: DatabaseCredentials): Promise<Finding[]> {
-  const findings = [await reaches(target, known.usual, known.ca)]
-  if (known.readOnly !== undefined) findings.push(await cannotWrite(target, known.readOnly, known.ca))
+  const findings = [await reaches(target, known.usual, known.tls)]
+  if (known.readOnly !== undefined) findings.push(await cannotWrite(target, known.readOnly, known.tls))
   return findings
 }
 
-function open(
-  target: DatabaseTarget,
-  credential: DatabaseCredential,
-  ca: readonly string[] | undefined,
-): Promise<Connection> {
+function open(target: DatabaseTarget, credential: DatabaseCredential, tls: DatabaseTls): Promise<Connection> {
   const { mode } = target.tls
   const ssl = {
     rejectUnauthorized: mode === 'verify-full' || mode === 'verify-ca',
     verifyIdentity: mode === 'verify-full',
-    ...(ca === undefined ? {} : { ca: [...ca] }),
+    ...tlsOptions(tls),
   }
   return mysql.createConnection({
     ...target.address,
@@ -48,10 +49,10 @@ function open(
 async function reaches(
   target: DatabaseTarget,
   credential: DatabaseCredential,
-  ca: readonly string[] | undefined,
+  tls: DatabaseTls,
 ): Promise<Finding> {
   try {
-    const connection = await open(target, credential, ca)
+    const connection = await open(target, credential, tls)
     const [rows] = await connection.query<RowDataPacket[]>('SELECT version() AS version')
     await connection.end()
     return { good: true, text: `reached as ${credential.user}: ${String(rows[0]?.['version'])}` }
@@ -64,10 +65,10 @@ async function reaches(
 async function cannotWrite(
   target: DatabaseTarget,
   credential: DatabaseCredential,
-  ca: readonly string[] | undefined,
+  tls: DatabaseTls,
 ): Promise<Finding> {
   try {
-    const connection = await open(target, credential, ca)
+    const connection = await open(target, credential, tls)
     const [rows] = await connection.query<RowDataPacket[]>('SHOW GRANTS')
     await connection.end()
     const grants = rows.map((row) => String(Object.values(row)[0]))

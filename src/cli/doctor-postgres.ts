@@ -1,6 +1,11 @@
 /** What is wrong with a PostgreSQL target, by logging in as the gateway does. */
 import pg from 'pg'
-import type { DatabaseCredential, DatabaseCredentials } from '../access/credentials.ts'
+import {
+  type DatabaseCredential,
+  type DatabaseCredentials,
+  type DatabaseTls,
+  tlsOptions,
+} from '../access/credentials.ts'
 import type { DatabaseTarget } from '../config/schema.ts'
 import { wordsOf } from '../system/operator-error.ts'
 import { type Finding, namedSome } from './finding.ts'
@@ -11,20 +16,16 @@ export async function examinePostgres(
   target: DatabaseTarget,
   known: DatabaseCredentials,
 ): Promise<Finding[]> {
-  const findings = [await reaches(target, known.usual, known.ca)]
-  if (known.readOnly !== undefined) findings.push(...(await cannotWrite(target, known.readOnly, known.ca)))
+  const findings = [await reaches(target, known.usual, known.tls)]
+  if (known.readOnly !== undefined) findings.push(...(await cannotWrite(target, known.readOnly, known.tls)))
   return findings
 }
 
-function clientOf(
-  target: DatabaseTarget,
-  credential: DatabaseCredential,
-  ca: readonly string[] | undefined,
-): pg.Client {
+function clientOf(target: DatabaseTarget, credential: DatabaseCredential, tls: DatabaseTls): pg.Client {
   const { mode } = target.tls
   const ssl = {
     rejectUnauthorized: mode === 'verify-full' || mode === 'verify-ca',
-    ...(ca === undefined ? {} : { ca: ca.join('\n') }),
+    ...tlsOptions(tls),
     ...(mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
   }
   return new pg.Client({
@@ -50,9 +51,9 @@ async function withClient<Result>(client: pg.Client, run: () => Promise<Result>)
 async function reaches(
   target: DatabaseTarget,
   credential: DatabaseCredential,
-  ca: readonly string[] | undefined,
+  tls: DatabaseTls,
 ): Promise<Finding> {
-  const client = clientOf(target, credential, ca)
+  const client = clientOf(target, credential, tls)
   try {
     const version = await withClient(client, async () => {
       const { rows } = await client.query<{ version: string }>('select version()')
@@ -113,9 +114,9 @@ const WAYS_TO_WRITE: readonly (readonly [string, string])[] = [
 async function cannotWrite(
   target: DatabaseTarget,
   credential: DatabaseCredential,
-  ca: readonly string[] | undefined,
+  tls: DatabaseTls,
 ): Promise<Finding[]> {
-  const client = clientOf(target, credential, ca)
+  const client = clientOf(target, credential, tls)
   try {
     return await withClient(client, async () => {
       const findings: Finding[] = []

@@ -114,6 +114,9 @@ function checkTargets({ targets }: Config, report: Report): void {
       if (target.tls.mode === 'disable' && target.tls.ca !== undefined) {
         report(['targets', name, 'tls', 'ca'], 'key', 'nothing is verified with "mode: disable"')
       }
+      if ((target.tls.cert === undefined) !== (target.tls.key === undefined)) {
+        report(['targets', name, 'tls'], 'key', 'expected both cert and key, or neither')
+      }
       continue
     }
     if ((target.host_key === undefined) === (target.known_hosts === undefined)) {

@@ -3,13 +3,17 @@ import { z } from 'zod'
 import { named } from './named.ts'
 import * as is from './scalars.ts'
 
-function targetTls({ path }: is.Located) {
+function targetTls({ path, secret }: is.Located) {
   return z
     .strictObject({
       mode: z.enum(['verify-full', 'verify-ca', 'require', 'disable']).default('verify-full'),
       ca: path
         .optional()
         .describe('Certificates in PEM that vouch for the target; without it those of the system'),
+      cert: path
+        .optional()
+        .describe('A certificate in PEM that the gateway shows there, beside its password'),
+      key: secret.optional().describe('The private key of that certificate, in PEM'),
     })
     .prefault({})
 }

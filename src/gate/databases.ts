@@ -1,7 +1,7 @@
 /** What the two databases' stories share: what is asked for, and the way to a target. */
 import { splitLogin } from '../access/address.ts'
 import type { Grant } from '../access/authorize.ts'
-import type { DatabaseCredential } from '../access/credentials.ts'
+import { type DatabaseCredential, tlsOptions } from '../access/credentials.ts'
 import type { AccessRequest } from '../access/rights.ts'
 import type { DatabaseTarget } from '../config/schema.ts'
 import { type Talk, Talker, type Upgrade } from './converse.ts'
@@ -72,6 +72,6 @@ export function tlsWanted({ tls }: DatabaseTarget): 'require' | 'off' {
 
 export function upgradeTo(gate: Gate, name: string, target: DatabaseTarget): Upgrade {
   const { mode } = target.tls
-  const ca = gate.inForce.credentials.get(name)?.ca
-  return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, ca })
+  const shown = tlsOptions(gate.inForce.credentials.get(name)?.tls ?? {})
+  return targetUpgrade({ mode: mode === 'disable' ? 'require' : mode, host: target.address.host, shown })
 }

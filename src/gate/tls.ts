@@ -15,7 +15,7 @@ export interface ServerTls {
 export interface TargetTls {
   readonly mode: 'verify-full' | 'verify-ca' | 'require'
   readonly host: string
-  readonly ca: readonly string[] | undefined
+  readonly shown: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
 export function serverUpgrade({ context, asking }: ServerTls): Upgrade {
@@ -54,14 +54,14 @@ function named(alpn: readonly string[]): { ALPNProtocols?: string[] } {
   return alpn.length > 0 ? { ALPNProtocols: [...alpn] } : {}
 }
 
-export function targetUpgrade({ mode, host, ca }: TargetTls): Upgrade {
+export function targetUpgrade({ mode, host, shown }: TargetTls): Upgrade {
   return (plain, alpn) => {
     const socket = connect({
       socket: plain,
       host,
       // A name only: an address is no server name, and is judged by the certificate all the same.
       ...(/^[\d.]+$|:/.test(host) ? {} : { servername: host }),
-      ...(ca === undefined ? {} : { ca: [...ca] }),
+      ...shown,
       ...named(alpn),
       rejectUnauthorized: mode !== 'require',
       ...(mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),

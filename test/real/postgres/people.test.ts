@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,20 +29,36 @@ const LISTENERS = `encrypted: { type: postgres, address: "127.0.0.1:0", login: p
 
 beforeAll(async () => {
   targets = newAuthority('Targets')
-  server = await startServer({ tls: targets.issue('localhost'), hba: ['host all hashed 127.0.0.1/32 md5'] })
+  folder = mkdtempSync(join(tmpdir(), 'gatebook-people-'))
+  people = newPeople(folder, 'people')
+  // The server reads it as an account of its own.
+  chmodSync(folder, 0o755)
+  server = await startServer({
+    tls: targets.issue('localhost'),
+    hba: ['host all hashed 127.0.0.1/32 md5', 'hostssl all certified 127.0.0.1/32 cert'],
+    settings: { ssl_ca_file: `${people}.pem` },
+  })
   const shop = await openShop(server, { mode: 'verify-full', ca: targets.ca })
   await server.query(`
     set password_encryption = md5;
     create role hashed login password 'an old one';
-    grant connect on database shop to hashed`)
-  folder = mkdtempSync(join(tmpdir(), 'gatebook-people-'))
-  people = newPeople(folder, 'people')
+    grant connect on database shop to hashed;
+    create role certified login;
+    grant connect on database shop to certified`)
+  const certified = issue('certified', people)
   const hashed = `
 hashed:
   type: postgres
   address: 127.0.0.1:${server.port}
   tls: { mode: verify-full, ca: target-ca.pem }
   credentials: { user: hashed, password: "file:hashed.password" }
+  read_only_credentials: { user: gatebook_ro, password: "file:reader.password" }
+certified:
+  type: postgres
+  address: 127.0.0.1:${server.port}
+  database: shop
+  tls: { mode: verify-full, ca: target-ca.pem, cert: certified.crt, key: "file:certified.key" }
+  credentials: { user: certified, password: "file:hashed.password" }
   read_only_credentials: { user: gatebook_ro, password: "file:reader.password" }
 otherwise:
   type: postgres
@@ -56,6 +72,8 @@ otherwise:
       ...shop.files,
       'hashed.password': 'an old one',
       'people-ca.pem': readFileSync(`${people}.pem`, 'utf8'),
+      'certified.crt': readFileSync(`${certified}.crt`, 'utf8'),
+      'certified.key': readFileSync(`${certified}.key`, 'utf8'),
     },
     changes: [
       ['key: tls.key }', 'key: tls.key, client_ca: people-ca.pem }'],
@@ -121,6 +139,12 @@ const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
 
 /** psql's options with a certificate of that authority's. */
 function certificate(user: string, authority: string): string {
+  const path = issue(user, authority)
+  return `sslmode=verify-full sslrootcert=${gateway.caFile} sslcert=${path}.crt sslkey=${path}.key`
+}
+
+/** Gives the path of a certificate and its key, without their endings. */
+function issue(user: string, authority: string): string {
   const path = `${authority}-${user}`
   openssl('req', ...KEY, '-keyout', `${path}.key`, '-out', `${path}.csr`, '-subj', `/CN=${user}`)
   writeFileSync(`${path}.ext`, 'extendedKeyUsage = clientAuth\n')
@@ -138,7 +162,7 @@ function certificate(user: string, authority: string): string {
     '-extfile',
     `${path}.ext`,
   )
-  return `sslmode=verify-full sslrootcert=${gateway.caFile} sslcert=${path}.crt sslkey=${path}.key`
+  return path
 }
 
 function openssl(...args: string[]): void {
@@ -217,6 +241,14 @@ describe('to targets', () => {
     expect(scram).toEqual({ code: 0, out: 'gatebook_app|t\n', err: '' })
     const md5 = await psql('user=alice~hashed', tls)
     expect(md5).toEqual({ code: 0, out: 'hashed|t\n', err: '' })
+  })
+
+  test('with a certificate of the gateway, which the server knows it by', async () => {
+    const shown = 'select current_user, client_dn from pg_stat_ssl where pid = pg_backend_pid()'
+    expect(await psql('user=alice~certified', shown)).toEqual({
+      ...{ code: 0, err: '' },
+      out: 'certified|/CN=certified\n',
+    })
   })
 
   test('whose certificate another authority has issued, nothing is sent', async () => {
