@@ -9,7 +9,6 @@ import { NoAnswer } from './read/questions.ts'
 import { Reader } from './read/reader.ts'
 import type { FromThread, ThreadData, ToThread } from './reading.ts'
 import { microseconds } from './system/microseconds.ts'
-import { comeLast } from './system/priority.ts'
 import { loadUnderstanding } from './understanding.ts'
 
 /** Between two looks for new records: they are found within 200 ms of their commit. */
@@ -26,8 +25,6 @@ if (role === 'index') keepIndex()
 else answerQuestions()
 
 function keepIndex(): void {
-  // Nobody waits for the index as clients wait for their statements.
-  comeLast()
   const indexing = Indexing.open({ directory, kek, understanding })
   tell({ type: 'ready' })
   tell({ type: 'indexed', next: indexing.next })
