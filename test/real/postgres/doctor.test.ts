@@ -1,0 +1,71 @@
+/** `gatebook doctor` against a real server: what it proves of read-only accounts, and what it finds of others. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { doctor } from '../../../src/cli/doctor.ts'
+import { install } from '../../support/gateway-process.ts'
+import { openShop } from '../../support/gateway-shop.ts'
+import { captureIo } from '../../support/io.ts'
+import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
+
+let server: PostgresServer
+let folder: string
+let config: string
+
+beforeAll(async () => {
+  server = await startServer()
+  const { targets, files } = await openShop(server)
+  const weak = targets
+    .split('admin:')[0]
+    ?.replace('orders:', 'weak:')
+    .replace(/gatebook_ro/, 'gatebook_app')
+  const wrong = targets
+    .split('admin:')[0]
+    ?.replace('orders:', 'wrong:')
+    .replace(/gatebook_app/, 'nobody_here')
+  folder = mkdtempSync(join(tmpdir(), 'gatebook-doctor-'))
+  const all = [targets, weak?.replace('reader.password', 'app.password'), wrong].join('\n')
+  ;({ config } = await install(join(folder, 'gw'), {
+    targets: all.replace(/^(?=.)/gm, '  '),
+    files: files ?? {},
+  }))
+})
+afterAll(async () => {
+  await server[Symbol.asyncDispose]()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function examined(target: string): Promise<{ code: number; lines: readonly string[] }> {
+  const { io, out } = captureIo()
+  const code = await doctor({ config, target }, io)
+  return { code, lines: out().trim().split('\n') }
+}
+
+test('an account that cannot write is proved to be one', async () => {
+  expect(await examined('orders')).toEqual({
+    code: 0,
+    lines: [
+      expect.stringMatching(/^ok {3}orders {2}reached as gatebook_app: PostgreSQL \d/),
+      'ok   orders  read-only gatebook_ro cannot write',
+    ],
+  })
+})
+
+test('one that can is found out, and each of the ways told', async () => {
+  const { code, lines } = await examined('weak')
+  expect(code).not.toBe(0)
+  const bad = lines.filter((line) => line.startsWith('BAD  weak  read-only gatebook_app'))
+  expect(bad.join('\n')).toMatch(/may change tables: .*products/)
+  expect(bad.join('\n')).toMatch(/may advance sequences: .*products_id_seq/)
+})
+
+test('an account that the server does not take is told in the server’s words', async () => {
+  const { code, lines } = await examined('wrong')
+  expect(code).not.toBe(0)
+  expect(lines[0]).toMatch(/^BAD {2}wrong {2}cannot log in as nobody_here: .*password authentication failed/)
+})
+
+test('a target that nobody has configured is refused', async () => {
+  await expect(examined('nowhere')).rejects.toThrow('no target "nowhere" is configured')
+})
