@@ -263,9 +263,13 @@ function newPassword(): string {
   return [word(), word(), word()].join('-')
 }
 
+/**
+ * Signals go on being taken: a terminal's ^C reaches the demo and npm, which sends it on, and a second one must not
+ * end the process before what it started has ended.
+ */
 function signalled(): Promise<void> {
   return new Promise((done) => {
-    process.once('SIGINT', () => done())
-    process.once('SIGTERM', () => done())
+    process.on('SIGINT', () => done())
+    process.on('SIGTERM', () => done())
   })
 }

@@ -216,6 +216,8 @@ describe('into the gateway', () => {
     const balancer = createServer((client) => {
       const onward = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.8' })
       onward.write(header)
+      // Either may be gone while the other still writes.
+      for (const end of [client, onward]) end.on('error', () => end.destroy())
       client.pipe(onward).pipe(client)
     })
     balancer.listen(0, '127.0.0.1')
