@@ -113,11 +113,15 @@ export class Channel {
     this.#eofReceived = true
   }
 
+  /**
+   * Nobody reads output any more, yet how the program ends may still be waited for, as sshd lets it be: a client
+   * closes as soon as both directions are at their end. Our own CLOSE follows when the host's end is closed.
+   */
   receiveClose(): void {
     this.#closeReceived = true
-    this.#queue = []
+    this.#queue = this.#queue.filter(({ type }) => type === 'message')
     this.#queuedBytes = 0
-    this.close()
+    this.drain()
   }
 
   adjust(bytes: number): void {
@@ -129,7 +133,7 @@ export class Channel {
   /** The host has taken bytes of the person's: as much more may come. */
   grow(bytes: number): void {
     this.#taken += bytes
-    if (this.#taken < WINDOW / 2 || this.#eofReceived || this.#closeQueued) return
+    if (this.#taken < WINDOW / 2 || this.#eofReceived || this.#closeReceived || this.#closeQueued) return
     const message = encodeMessage({
       type: 'CHANNEL_WINDOW_ADJUST',
       recipient: this.#remote,
@@ -161,7 +165,7 @@ export class Channel {
   // Toward the person.
 
   write(stream: Stream, bytes: Uint8Array): void {
-    if (bytes.length === 0 || this.#closeQueued) return
+    if (bytes.length === 0 || this.#closeQueued || this.#closeReceived) return
     this.#queue.push({ type: 'data', stream, bytes })
     this.#queuedBytes += bytes.length
     this.drain()
@@ -212,7 +216,7 @@ export class Channel {
 
   /** How much more the host may send now; zero while that is not worth a step. */
   takeCredit(): number {
-    if (!this.#flows || this.#closeQueued || !this.#output.ready) return 0
+    if (!this.#flows || this.#closeQueued || this.#closeReceived || !this.#output.ready) return 0
     const room = QUEUE_BYTES_MAX - this.#queuedBytes - this.#credit
     if (room < CREDIT_MIN) return 0
     this.#credit += room

@@ -16,7 +16,7 @@ export interface HostReadable {
 
 export interface HostStream extends HostReadable {
   write(bytes: Uint8Array, done: (error?: Error | null) => void): unknown
-  end(): unknown
+  end(finished: () => void): unknown
 }
 
 export class HostChannel {
@@ -32,6 +32,8 @@ export class HostChannel {
   #credit = 0
   /** The person's side is gone: what still comes is passed over. */
   #discards = false
+  /** How far the person's input is: with its end given, all of it reaches the host before the channel is shut. */
+  #input: 'open' | 'ending' | 'finished' = 'open'
   #ending: Ending | undefined
   #closeSeen = false
 
@@ -57,7 +59,7 @@ export class HostChannel {
       if (item === 'eof') this.eof()
       else this.write(item)
     }
-    if (this.#discards) shut()
+    this.#shutIfDone()
     this.#flow()
   }
 
@@ -78,20 +80,31 @@ export class HostChannel {
   }
 
   eof(): void {
-    if (this.#stream === undefined) this.#early.push('eof')
-    else this.#stream.end()
+    if (this.#stream === undefined) {
+      this.#early.push('eof')
+      return
+    }
+    this.#input = 'ending'
+    this.#stream.end(() => {
+      this.#input = 'finished'
+      this.#shutIfDone()
+    })
   }
 
   /** The person has closed the channel. */
   close(): void {
     this.#discards = true
-    this.#shut?.()
+    this.#shutIfDone()
     this.#flow()
   }
 
   credit(bytes: number): void {
     this.#credit += bytes
     this.#flow()
+  }
+
+  #shutIfDone(): void {
+    if (this.#discards && this.#input !== 'ending') this.#shut?.()
   }
 
   #read(readable: HostReadable, stream: Stream): void {

@@ -91,7 +91,7 @@ export class Relay {
         this.#at(event.channel)?.eof()
         return
       case 'close':
-        this.#at(event.channel)?.close()
+        this.#close(event.channel)
         if (this.#sessions.get(event.channel)?.over) this.#sessions.delete(event.channel)
         return
       case 'opened':
@@ -160,6 +160,13 @@ export class Relay {
   stop(refusal: Refusal): void {
     for (const session of this.#sessions.values()) session.stop(refusal, refusal.record)
     this.abort()
+  }
+
+  /** What still runs at the host is told, and answers the person when it has ended; nothing else waits. */
+  #close(channel: number): void {
+    const there = this.#at(channel)
+    if (there === undefined) this.#channels.close(channel)
+    else there.close()
   }
 
   #at(channel: number): Session | Forward | undefined {

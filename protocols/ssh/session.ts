@@ -106,8 +106,12 @@ export class Session {
 
   /** The person has closed the channel; what becomes of the program is still recorded. */
   close(): void {
-    if (this.#hosted) this.#host({ type: 'close', channel: this.#id })
-    else this.#state = 'ended'
+    if (this.#hosted) {
+      this.#host({ type: 'close', channel: this.#id })
+      return
+    }
+    this.#state = 'ended'
+    this.#parts.channels.close(this.#id)
   }
 
   /** Nothing further can happen here. */

@@ -310,10 +310,16 @@ describe('the end of a program', () => {
     const talk = running(new Talk().login())
     talk.send(close(0))
     expect(talk.commands).toEqual([{ type: 'close', channel: 0 }])
-    expect(talk.heard()).toEqual([close(0)])
-    tell(talk, output('late'), ...ENDED)
     expect(talk.heard()).toEqual([])
+    tell(talk, output('late'), ...ENDED)
+    expect(talk.heard()).toEqual([eof(0), exitStatus(0, 0), close(0)])
     expect(talk.records.map(({ type }) => type)).toEqual(['data', 'end'])
+  })
+
+  test('closed by the person before anything runs, it is closed at once', () => {
+    const talk = new Talk().login()
+    talk.send(open(0), close(0))
+    expect(talk.heard().slice(1)).toEqual([close(0)])
   })
 
   test('closed by the person behind its end, it is closed at the host too', () => {

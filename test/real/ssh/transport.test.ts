@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TestGateway } from '../../support/gateway.ts'
@@ -103,6 +104,20 @@ describe('a program behaves as it does directly', () => {
     expect(operation?.bytes).toBe(20 * MIB)
   })
 
+  test('closed by the client before it has ended', async () => {
+    const { code } = await same(['exec >&- 2>&-; sleep 0.3; exit 3'])
+    expect(code).toBe(3)
+  })
+
+  test('closed by the client before it has read its input', async () => {
+    const input = Buffer.alloc(3 * MIB, 'all of it')
+    const file = join(sshd.folder, 'taken')
+    const gateway = await openGateway()
+    const command = `exec >&- 2>&-; sleep 0.3; cat > ${file}`
+    expect(await through(gateway, [command], { input })).toMatchObject({ code: 0 })
+    expect(sha256(readFileSync(file))).toBe(sha256(input))
+  })
+
   test('with the environment that is allowed', async () => {
     const env = { LANG: 'C.UTF-8', LC_GATEBOOK: 'one two', FORBIDDEN: 'x' }
     const { out } = await same(
@@ -137,9 +152,9 @@ describe('a terminal is the same terminal', () => {
     // `script` has no input itself, and shows the end of it whenever it comes to know.
     const text = ({ out }: Outcome) => out.toString().replaceAll('^@', '').trim()
     expect(text(ours)).toBe(text(theirs))
-    expect(ours.out.toString()).toContain('rows 33; columns 77')
-    expect(ours.out.toString()).toMatch(/quit = \^A;.* erase = \^H/)
-    expect(ours.out.toString()).toContain('screen-256color\r\n33 77')
+    expect(text(ours)).toContain('rows 33; columns 77')
+    expect(text(ours)).toMatch(/quit = \^A;.* erase = \^H/)
+    expect(text(ours)).toContain('screen-256color\r\n33 77')
   })
 
   test('and what is entered there is derived from what it shows', async () => {
