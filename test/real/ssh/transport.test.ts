@@ -104,20 +104,6 @@ describe('a program behaves as it does directly', () => {
     expect(operation?.bytes).toBe(20 * MIB)
   })
 
-  test('closed by the client before it has ended', async () => {
-    const { code } = await same(['exec >&- 2>&-; sleep 0.3; exit 3'])
-    expect(code).toBe(3)
-  })
-
-  test('closed by the client before it has read its input', async () => {
-    const input = Buffer.alloc(3 * MIB, 'all of it')
-    const file = join(sshd.folder, 'taken')
-    const gateway = await openGateway()
-    const command = `exec >&- 2>&-; sleep 0.3; cat > ${file}`
-    expect(await through(gateway, [command], { input })).toMatchObject({ code: 0 })
-    expect(sha256(readFileSync(file))).toBe(sha256(input))
-  })
-
   test('with the environment that is allowed', async () => {
     const env = { LANG: 'C.UTF-8', LC_GATEBOOK: 'one two', FORBIDDEN: 'x' }
     const { out } = await same(
@@ -125,6 +111,29 @@ describe('a program behaves as it does directly', () => {
       { env },
     )
     expect(out.toString()).toBe('C.UTF-8|one two|\n')
+  })
+})
+
+describe('over a shared connection, whose client closes a channel as soon as both directions have ended', () => {
+  const shared = async (command: string, input = '') => {
+    const gateway = await openGateway()
+    const control = join(sshd.folder, 'shared')
+    const master = ['-M', '-N', '-f', '-S', control, '-o', 'ControlPersist=yes']
+    expect(await run('ssh', [...master, ...gatewayOptions(sshd, gateway), remote])).toMatchObject({ code: 0 })
+    const outcome = await run('ssh', ['-F', 'none', '-S', control, remote, command], { input })
+    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', remote])
+    return outcome
+  }
+
+  test('a program still says how it ends', async () => {
+    expect(await shared('exec >&- 2>&-; sleep 0.3; exit 3')).toMatchObject({ code: 3 })
+  })
+
+  test('a program still has all of its input', async () => {
+    const input = 'all of it'.repeat(300_000)
+    const file = join(sshd.folder, 'taken')
+    expect(await shared(`exec >&- 2>&-; sleep 0.3; cat > ${file}`, input)).toMatchObject({ code: 0 })
+    expect(sha256(readFileSync(file))).toBe(sha256(Buffer.from(input)))
   })
 })
 
