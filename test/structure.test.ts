@@ -62,46 +62,46 @@ const RULES: Record<string, Rule> = {
     ours: ['src/book/', 'src/read/'],
     outside: ['better-sqlite3-multiple-ciphers', 'node:crypto', 'node:fs', 'node:path'],
   },
-  'src/reading.ts': { ours: ['src/read/', 'src/access/events.ts'], outside: ['node:worker_threads'] },
-  'src/reading-thread.ts': {
-    ours: ['src/read/', 'src/book/', 'src/system/', 'src/reading.ts', 'src/understanding.ts'],
+  'src/wiring/reading.ts': { ours: ['src/read/', 'src/access/events.ts'], outside: ['node:worker_threads'] },
+  'src/wiring/reading-thread.ts': {
+    ours: ['src/read/', 'src/book/', 'src/system/', 'src/wiring/reading.ts', 'src/wiring/understanding.ts'],
     outside: ['node:worker_threads'],
   },
-  'src/playback.ts': { ours: PROTOCOL_ENTRIES, outside: [] },
-  'src/understanding.ts': {
-    ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/read/', 'src/playback.ts'],
+  'src/wiring/playback.ts': { ours: PROTOCOL_ENTRIES, outside: [] },
+  'src/wiring/understanding.ts': {
+    ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES, 'src/read/', 'src/wiring/playback.ts'],
     outside: ['node:crypto'],
   },
   'src/http/': {
     ours: ['src/read/', 'src/access/', 'src/config/', 'src/system/', 'protocols/statement-facts.ts'],
     outside: 'any node',
   },
-  'src/app.ts': {
+  'src/wiring/app.ts': {
     ours: ['src/', 'protocols/*.ts', ...PROTOCOL_ENTRIES],
     outside: 'any node',
   },
-  'src/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
+  'src/wiring/sql.ts': { ours: ['protocols/*.ts', ...PROTOCOL_ENTRIES], outside: [] },
   'src/console/': { ours: ['src/http/api.ts'], outside: [] },
   'src/build-console.ts': { ours: [], outside: 'any node' },
-  'src/web.ts': { ours: ['src/'], outside: ['node:crypto'] },
-  'src/recording.ts': { ours: ['src/'], outside: ['node:fs'] },
-  'src/in-force.ts': {
+  'src/wiring/web.ts': { ours: ['src/'], outside: ['node:crypto'] },
+  'src/wiring/recording.ts': { ours: ['src/'], outside: ['node:fs'] },
+  'src/wiring/in-force.ts': {
     ours: ['src/access/', 'src/config/', 'src/gate/', 'src/system/'],
     outside: ['node:fs/promises', 'node:tls'],
   },
-  'src/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
-  'src/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
-  'src/take-over.ts': {
-    ours: ['src/config/', 'src/control/', 'src/gate/', 'src/recording.ts', 'src/system/'],
+  'src/wiring/doors.ts': { ours: ['src/', 'protocols/bytes.ts'], outside: ['node:util'] },
+  'src/wiring/draining.ts': { ours: ['src/access/', 'src/gate/'], outside: ['node:timers/promises'] },
+  'src/wiring/take-over.ts': {
+    ours: ['src/config/', 'src/control/', 'src/gate/', 'src/wiring/recording.ts', 'src/system/'],
     outside: [],
   },
   'src/cli/': {
     ours: [
-      'src/app.ts',
-      'src/recording.ts',
-      'src/sql.ts',
-      'src/reading.ts',
-      'src/playback.ts',
+      'src/wiring/app.ts',
+      'src/wiring/recording.ts',
+      'src/wiring/sql.ts',
+      'src/wiring/reading.ts',
+      'src/wiring/playback.ts',
       'src/control/',
       'src/record/administration.ts',
       'src/record/messages.ts',
@@ -113,7 +113,7 @@ const RULES: Record<string, Rule> = {
     ],
     outside: 'any node',
   },
-  'src/cli/doctor-ssh.ts': {
+  'src/cli/doctor/ssh.ts': {
     ours: ['protocols/ssh/index.ts', 'src/access/hosts.ts', 'src/config/', 'src/system/'],
     outside: ['node:net'],
   },
@@ -121,7 +121,7 @@ const RULES: Record<string, Rule> = {
     ours: ['protocols/ssh/index.ts', 'src/config/', 'src/system/'],
     outside: ['node:fs/promises', 'node:net', 'node:readline/promises'],
   },
-  'src/cli/demo-host.ts': { ours: ['src/system/'], outside: 'any node' },
+  'src/cli/demo/host.ts': { ours: ['src/system/'], outside: 'any node' },
   'src/main.ts': { ours: ['src/cli/', 'src/require-node.mjs'], outside: 'any node' },
 }
 
@@ -139,7 +139,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   ],
   'src/http/': ['hono', 'hono/body-limit', 'hono/cookie', '@hono/node-server', 'ws', 'zod'],
   'src/cli/': ['commander', 'pg', 'mysql2/promise'],
-  'src/cli/demo-host.ts': ['@lydell/node-pty', 'ssh2'],
+  'src/cli/demo/host.ts': ['@lydell/node-pty', 'ssh2'],
 }
 
 const IMPORT = /^\s*(?:import|export)\b[^'"]*?from\s*'([^']+)'|^\s*import\s*'([^']+)'/gm

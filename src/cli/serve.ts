@@ -1,9 +1,9 @@
 /** `gatebook serve`: the gateway until it is told to stop. SIGTERM drains, a second one hurries; SIGHUP reloads. */
 import { readFileSync } from 'node:fs'
-import { App, type AppOptions } from '../app.ts'
 import { createLog, type Log } from '../system/log.ts'
 import { readableLines } from '../system/log-lines.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
+import { App, type AppOptions } from '../wiring/app.ts'
 import { configOrFail, type Io } from './io.ts'
 import { RELEASE } from './release.ts'
 

@@ -1,7 +1,7 @@
 /**
  * The one way of asking the book. Who reads never touches the book's files: questions go to a thread of their own, to
  * the control socket of a running gateway, or to a book that nobody holds, and are the same everywhere. In a gateway
- * each question is a record of the book before its answer is shown; src/reading.ts says how.
+ * each question is a record of the book before its answer is shown; src/wiring/reading.ts says how.
  */
 import type {
   CommandsAnswer,

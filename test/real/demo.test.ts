@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { createConnection } from 'mysql2/promise'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
-import type { DemoReady } from '../../src/cli/demo.ts'
+import type { DemoReady } from '../../src/cli/demo/demo.ts'
 import { type Outcome, run } from '../support/ssh-clients.ts'
 
 const main = resolve(import.meta.dirname, '../../src/main.ts')

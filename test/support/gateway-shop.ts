@@ -1,5 +1,5 @@
 /** A server's shop database as targets of a gateway: `orders` as the demo has it, `admin` as the superuser. */
-import { seedShop } from '../../src/cli/demo-shop.ts'
+import { seedShop } from '../../src/cli/demo/shop.ts'
 import { type GatewayOptions, PASSWORD } from './gateway.ts'
 import type { PostgresServer } from './postgres-server.ts'
 

@@ -1,7 +1,7 @@
 /** The same program run twice against one database: past the gateway and through it. What it prints must be the same. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startEmbeddedPostgres } from '../../../src/cli/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../../../src/cli/demo/postgres.ts'
 import { PASSWORD, TestGateway } from '../../support/gateway.ts'
 import type { BookReader, ReadBook, Session } from '../../support/gateway-book.ts'
 import { openShop } from '../../support/gateway-shop.ts'

@@ -4,7 +4,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RelayEvent } from '../../../protocols/events.ts'
 import type { Statement, Verdict } from '../../../protocols/relay.ts'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/cli/embedded-postgres.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/cli/demo/postgres.ts'
 import { type GatewayOptions, RawClient, TestGateway } from '../../support/postgres-gateway.ts'
 import { front as f } from '../../support/postgres-messages.ts'
 

@@ -1,0 +1,126 @@
+/** `gatebook proof`: writes the proof of one record, which others check with `gatebook verify --proof`. */
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { CheckpointError } from '../../book/checkpoint.ts'
+import { encodeBase64, FormatError, type Leaf, parseLeaf } from '../../book/format.ts'
+import type { RecordProof } from '../../book/proof.ts'
+import { proveRecord } from '../../book/prove.ts'
+import { BookSource } from '../../book/source.ts'
+import { TilesSource } from '../../book/tiles-source.ts'
+import { leafHash } from '../../book/tree.ts'
+import { EXIT } from '../../book/verify/report.ts'
+import { type Source, SourceError } from '../../book/verify/source.ts'
+import { verifyProof } from '../../book/verify-proof.ts'
+import { OperatorError } from '../../system/operator-error.ts'
+import { dataOf } from '../gateway.ts'
+import type { Io } from '../io.ts'
+import { visible } from '../io.ts'
+import { type ReadOptions, reading } from '../reading/library.ts'
+import { FilesFolder } from './files-folder.ts'
+import { readKey } from './verify.ts'
+
+export interface ProofOptions extends ReadOptions {
+  /** An index, or with the first digits of the record's hash: `184302-9f2c1b77`; or an id that was told. */
+  readonly record: string
+  /** A copied book, or the folder of an export. */
+  readonly book?: string
+  readonly output: string
+  readonly key?: string
+  /** With the ciphertexts that the record names. */
+  readonly payloads?: boolean
+  /** Gives the data key of the session that this leaf opens, which the proof will hold. */
+  readonly reveal?: (session: Leaf) => Promise<Uint8Array>
+}
+
+export async function proof(options: ProofOptions, io: Io): Promise<number> {
+  if (TOLD.test(options.record)) return proofByTold(options, io)
+  if ((options.data === undefined) === (options.book === undefined)) {
+    throw new OperatorError('usage', 'name exactly one of --data and --book')
+  }
+  const [, index, digits] = /^(\d{1,15})(?:-([0-9a-f]{1,64}))?$/.exec(options.record) ?? []
+  if (index === undefined)
+    throw new OperatorError('usage', `${options.record} is no record: its index is wanted`)
+  const path = options.data === undefined ? (options.book ?? '') : join(options.data, 'book.db')
+  const made = make(path, Number(index), options, io)
+  if (made === undefined) return EXIT.broken
+  const hash = Buffer.from(leafHash(Buffer.from(made.leaf))).toString('hex')
+  if (digits !== undefined && !hash.startsWith(digits)) {
+    throw new OperatorError('usage', `record ${index} has the hash ${hash.slice(0, 8)}, not ${digits}`)
+  }
+  const beside = existsSync(path) && statSync(path).isDirectory() ? path : dirname(path)
+  return write(made, Number(index), beside, options, io)
+}
+
+/** An id that somebody was shown, such as `k3v5o2n7q4w6x2za.3`: only the index of the book knows its place. */
+const TOLD = /^[a-z2-7]{16}\.\d{1,12}$/
+
+function proofByTold(options: ProofOptions, io: Io): Promise<number> {
+  if (options.book !== undefined) {
+    throw new OperatorError(
+      'usage',
+      `${options.record}: which record that is, only a gateway's book knows (--data)`,
+    )
+  }
+  return reading(options, io, options.record, async ({ library, asker }) => {
+    const made = await library.proof(asker, options.record, options.payloads)
+    return write(JSON.parse(made.proof) as RecordProof, made.seq, await dataOf(options), options, io)
+  })
+}
+
+/** Only what the public key confirms is written. */
+async function write(
+  made: RecordProof,
+  index: number,
+  beside: string,
+  options: ProofOptions,
+  io: Io,
+): Promise<number> {
+  const dataKey = options.reveal === undefined ? undefined : await revealed(made, options.reveal)
+  const text = `${JSON.stringify({ ...made, key: dataKey }, null, 1)}\n`
+  const { findings } = verifyProof(text, readKey(options.key, beside).key)
+  if (findings.length > 0) {
+    for (const finding of findings)
+      io.stderr.write(`the book does not prove it: ${visible(finding.text)} (${finding.code})\n`)
+    return EXIT.broken
+  }
+  writeFileSync(options.output, text, { mode: 0o600 })
+  io.stderr.write(
+    `proof of record ${index}, ${parseLeaf(Buffer.from(made.leaf)).kind}, written to ${options.output}\n`,
+  )
+  if (dataKey !== undefined)
+    io.stderr.write('it holds the data key: whoever has it can read the whole session\n')
+  return EXIT.ok
+}
+
+async function revealed(
+  { session }: RecordProof,
+  reveal: (session: Leaf) => Promise<Uint8Array>,
+): Promise<string> {
+  if (session === undefined)
+    throw new OperatorError('usage', 'the record is in no session: it has no data key')
+  return encodeBase64(await reveal(parseLeaf(Buffer.from(session.leaf))))
+}
+
+/** Undefined where the book is too damaged to prove anything, which is said then. */
+function make(
+  path: string,
+  index: number,
+  { payloads = false }: ProofOptions,
+  io: Io,
+): RecordProof | undefined {
+  try {
+    if (existsSync(path) && statSync(path).isDirectory()) {
+      const folder: Source = new TilesSource(new FilesFolder(path))
+      return proveRecord(folder, index, { payloads })
+    }
+    using source = BookSource.open(path)
+    return proveRecord(source, index, { payloads })
+  } catch (cause) {
+    if (cause instanceof FormatError || cause instanceof CheckpointError) {
+      io.stderr.write(`the book does not prove it: ${visible(cause.message)} (${cause.code})\n`)
+      return undefined
+    }
+    if (!(cause instanceof SourceError)) throw cause
+    throw new OperatorError(cause.code === 'foreign' ? 'usage' : 'disk', `proof: ${cause.message}`, { cause })
+  }
+}
