@@ -94,9 +94,11 @@ async function runSession(gateway: TestGateway, token: string, tag: string): Pro
   const raw = await RawMysql.logIn(login).catch(() => undefined)
   if (raw === undefined) return told
   raw.socket.setTimeout(ANSWERS_MS_MAX, () => raw.destroy())
-  const create = `create or replace table failing (i int) /*${tag}*/`
-  const insert = `insert into failing values (1) /*${tag}*/`
-  const prepared = `insert into failing values (?) /*${tag}*/`
+  // A table of its own: one that another session replaces meanwhile makes the server prepare, and log, again.
+  const table = `\`failing ${tag}\``
+  const create = `create or replace table ${table} (i int) /*${tag}*/`
+  const insert = `insert into ${table} values (1) /*${tag}*/`
+  const prepared = `insert into ${table} values (?) /*${tag}*/`
   const missing = `select * from nowhere /*${tag}*/`
   const bound = [0, 1, '\x03\x00', Uint8Array.of(7, 0, 0, 0)] as const
   const steps: readonly (readonly [text: string, command: Uint8Array, answers: number])[] = [
