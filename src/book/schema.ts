@@ -1,5 +1,5 @@
 /**
- * The tables of a book (FORMAT.md, "Storage"). A commit is one row of `bundle`; nothing here is trusted when a
+ * The tables of a book (FORMAT.md, "Storage"). A commit is one or several rows of `bundle`; nothing here is trusted when a
  * book is verified. The triggers are guard rails against our own mistakes: an attacker drops them.
  */
 import { FORMAT } from './kinds.ts'

@@ -53,10 +53,15 @@ describe('a commit', () => {
     checkBook(directory)
   })
 
-  test('holds at most 512 records', () => {
-    using open = openStore(newBook())
-    expect(() => open.store.append(heartbeats(513))).toThrow(RangeError)
-    expect(open.store.append(heartbeats(512)).size).toBe(512)
+  test('holds at most 2,048 records, in rows of 512', () => {
+    const directory = newBook()
+    using open = openStore(directory)
+    expect(() => open.store.append(heartbeats(2049))).toThrow(RangeError)
+    expect(open.store.append(heartbeats(2048)).size).toBe(2048)
+    expect(open.store.append(heartbeats(700)).size).toBe(2748)
+    const counts = open.book.db.prepare('SELECT count FROM bundle ORDER BY first').pluck().all()
+    expect(counts).toEqual([512, 512, 512, 512, 512, 188])
+    checkBook(directory)
   })
 
   test('refuses what no leaf can say, and goes on', () => {
