@@ -179,6 +179,23 @@ describe('checkpoints', () => {
   })
 })
 
+test('what is stored is not replaced by accident', () => {
+  using open = openStore(newBook())
+  const { db } = open.book
+  open.store.append(heartbeats(1))
+  db.prepare('INSERT INTO payload VALUES (?,?,?)').run('aaaaaaaaaaaaaaaa', 0, Buffer.alloc(40))
+  for (const sql of [
+    "REPLACE INTO payload VALUES ('aaaaaaaaaaaaaaaa', 0, x'00')",
+    "INSERT INTO payload VALUES ('aaaaaaaaaaaaaaaa', 0, x'00')",
+    'DELETE FROM payload',
+    "UPDATE payload SET data = x'00'",
+    'REPLACE INTO bundle SELECT first, count, codec, crc + 1, leaves FROM bundle',
+    'UPDATE bundle SET crc = crc + 1',
+    'DELETE FROM bundle',
+  ])
+    expect(() => db.exec(sql), sql).toThrow(/append-only|no erase record|UNIQUE|not the next record/)
+})
+
 test('tiles are written when they fill, at every level, and a book opened again goes on with them', () => {
   const directory = newBook()
   {
