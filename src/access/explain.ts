@@ -68,7 +68,8 @@ function limitsOf({ role, grant }: Right): string {
     role.hours === undefined ? '' : describeHours(role.hours),
     grant.expires === undefined ? '' : `until ${moment(grant.expires)}`,
   ]
-  return limits.filter((limit) => limit !== '').join('; ') || 'everything'
+  const told = limits.filter((limit) => limit !== '').join('; ') || 'everything'
+  return role.replication ? `${told}; replication too` : told
 }
 
 /** For a person who exists: whether they reach the target now, and may run the statement there, line by line. */
