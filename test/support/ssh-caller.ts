@@ -103,6 +103,16 @@ export class Caller implements Disposable {
     return found.slice(0, count)
   }
 
+  /** All that has been heard behind key exchange, in its order. */
+  get heard(): readonly Message[] {
+    return this.#heard
+  }
+
+  /** How many key exchanges have ended. */
+  get exchanges(): number {
+    return this.#client.exchanges
+  }
+
   count(type: Message['type']): number {
     return this.#heard.filter((message) => message.type === type).length
   }
