@@ -1,7 +1,7 @@
 /**
- * Complete or refused: the server's own logs are the witness. Random conversations pass through the gateway; what the
- * server logged, the book has, and the reverse, each with the same outcome. Of those that the server answers in the
- * same way each time the client gets the same bytes as without a gateway.
+ * Complete or refused (T-ALL-02): the server's own logs are the witness. Random conversations pass through the
+ * gateway; what the server logged, the book has, and the reverse, each with the same outcome. Of those that the server
+ * answers in the same way each time the client gets the same bytes as without a gateway.
  */
 import { afterAll, beforeAll, expect } from 'vitest'
 import { TestGateway } from '../../support/gateway.ts'
