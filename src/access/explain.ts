@@ -69,7 +69,8 @@ export function limitsOf({ role, grant }: Right, type: Target['type']): string {
     role.hours === undefined ? '' : describeHours(role.hours),
     grant.expires === undefined ? '' : `until ${moment(grant.expires)}`,
   ]
-  return limits.filter((limit) => limit !== '').join('; ') || 'everything'
+  const told = limits.filter((limit) => limit !== '').join('; ') || 'everything'
+  return role.replication ? `${told}; replication too` : told
 }
 
 /** Of what the target allows, only this. */

@@ -59,9 +59,11 @@ export function program(io: Io, run: Run): Command {
     .action((options) => run(serve({ ...options, graceMs: options.grace }, io)))
   root
     .command('connect')
-    .description('psql, or a small prompt, to a target through the gateway')
+    .description(
+      'psql, mariadb or ssh to a target through the gateway; a small prompt where they are missing',
+    )
     .argument('<target>')
-    .argument('[args...]', 'for psql, behind --')
+    .argument('[args...]', 'for that program, behind --')
     .requiredOption('--user <name>', 'who you are to the gateway', process.env['USER'])
     .option('--database <name>')
     .option('--config <file>', 'tells where the gateway listens')

@@ -15,7 +15,11 @@ import { compareWithLog } from './witness.ts'
 const isSoak = process.env['GATEBOOK_SOAK'] === '1'
 /** Another run has other conversations; GATEBOOK_SEED repeats one. */
 const SEED = Number(process.env['GATEBOOK_SEED'] ?? Date.now() % 1_000_000_000)
-const COUNTS: Readonly<Record<Temper, number>> = isSoak ? { wild: 4000, tame: 2000 } : { wild: 160, tame: 80 }
+/** GATEBOOK_SESSIONS bounds a soak. */
+const SESSIONS = Number(process.env['GATEBOOK_SESSIONS'] ?? 6000)
+const COUNTS: Readonly<Record<Temper, number>> = isSoak
+  ? { wild: Math.ceil((SESSIONS * 2) / 3), tame: Math.ceil(SESSIONS / 3) }
+  : { wild: 160, tame: 80 }
 const AT_ONCE = 8
 const BATCH = 80
 const SHRINKING_MS_MAX = 30_000
@@ -171,6 +175,6 @@ describe('random conversations', () => {
       }
       expect(gateway.verify().openSessions.length, 'the gateway’s own session').toBe(1)
     },
-    isSoak ? 3600_000 : 120_000,
+    isSoak ? 4 * 3600_000 : 120_000,
   )
 })
