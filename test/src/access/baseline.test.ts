@@ -224,6 +224,12 @@ const TOLD: readonly (readonly [key: string, from: string, to: string, told: str
   ],
   ['roles.*.read_only', 'read_only: true, ', '', 'added access.alice.orders: "reader: SELECT; '],
   [
+    'roles.*.replication',
+    'databases: [shop],',
+    'databases: [shop], replication: true,',
+    'until 2027-07-01T00:00Z; replication too"',
+  ],
+  [
     'roles.*.statements.allow',
     '[SELECT]',
     '[SELECT, write]',
