@@ -3,6 +3,7 @@
  * It has no loop and no thread of its own; thread.ts turns it.
  */
 import { formatVkey } from '../book/checkpoint.ts'
+import { readFirstVkey } from '../book/create.ts'
 import { sqliteCode, truncateLog } from '../book/database.ts'
 import { Erasure, retentionPoint } from '../book/erasure.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
@@ -68,7 +69,7 @@ export class Bookkeeper {
     this.ready = {
       type: 'ready',
       origin,
-      vkey: formatVkey(signer.vkey),
+      vkey: readFirstVkey(files) ?? formatVkey(signer.vkey),
       size: this.#store.head.size,
       journalPath: journalPath(files),
       lastBatch: recovered.lastBatch,
