@@ -33,6 +33,7 @@ export async function install(
   const text = readFileSync(config, 'utf8')
     .replace(':6432', `:${port}`)
     .replace(':2222', ':0')
+    .replace('127.0.0.1:8443', '127.0.0.1:0')
     .replace('targets: {}', `targets:\n${targets}`)
   writeFileSync(config, text)
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
@@ -46,8 +47,10 @@ export class GatewayProcess {
   readonly ended: Promise<number | null>
   #wake: () => void = () => {}
 
-  constructor({ config }: Installation, args: readonly string[] = []) {
-    this.child = spawn('node', [MAIN, 'serve', '--config', config, ...args], {
+  /** `under` is a program that looks on, such as strace. */
+  constructor({ config }: Installation, args: readonly string[] = [], under: readonly string[] = []) {
+    const [program, ...rest] = [...under, 'node', MAIN, 'serve', '--config', config, ...args]
+    this.child = spawn(program ?? 'node', rest, {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
