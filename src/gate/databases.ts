@@ -10,6 +10,9 @@ import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
 import { targetUpgrade } from './tls.ts'
 
+/** From the first byte to the target until it is ready. */
+export const CONNECT_MS_MAX = 30_000
+
 export function targetOf(grant: Grant): DatabaseTarget {
   const { target } = grant
   if (target.type === 'ssh') throw new TypeError(`${grant.targetName} is no database`)
