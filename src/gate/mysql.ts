@@ -11,22 +11,12 @@ import type { Grant } from '../access/authorize.ts'
 import type { DatabaseTarget, Listener, Target } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
-import { Talker } from './converse.ts'
-import {
-  aside,
-  CONNECT_MS_MAX,
-  credentialOf,
-  requestOf,
-  targetOf,
-  tlsWanted,
-  upgradeTo,
-} from './databases.ts'
-import { deadline } from './deadline.ts'
-import { dial } from './dial.ts'
+import type { Talker } from './converse.ts'
+import { aside, credentialOf, type LoggedIn, logIn, requestOf, targetOf, tlsWanted } from './databases.ts'
 import { Doorkeeper } from './doorkeeper.ts'
 import type { Gate } from './gate.ts'
 import { sharedGreeting } from './greetings.ts'
-import { Intake } from './intake.ts'
+import type { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed } from './refusals.ts'
@@ -184,7 +174,7 @@ async function reach(gate: Gate, grant: Grant, login: mysql.Login): Promise<Reac
       login,
       database: login.database ?? grant.access.database,
     }
-    const { talker, ready, intake } = await logIn(gate, targetName, targetOf(grant), options)
+    const { talker, ready, intake } = await logInTo(gate, targetName, targetOf(grant), options)
     if (ready.type === 'ready') {
       gate.parts.greetings.put(targetName, ready.greeting)
       return { type: 'reached', ready, talker, intake }
@@ -216,34 +206,15 @@ function credentialAt(gate: Gate, grant: Grant): mysql.Credential {
 
 type LogInOptions = Pick<mysql.ConnectOptions, 'credential' | 'login' | 'database'>
 
-async function logIn(
+function logInTo(
   gate: Gate,
   name: string,
   target: DatabaseTarget,
   options: LogInOptions,
-): Promise<{ talker: Talker; ready: mysql.Ready | mysql.ConnectFailure; intake: Intake | undefined }> {
-  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
-  const { signal } = limit
-  // TLS has memory of its own.
-  const intake = tlsWanted(target) === 'off' ? new Intake() : undefined
-  const talker = new Talker(await dial(target.address, signal, intake))
-  try {
-    const conversation = mysql.connect({
-      ...options,
-      tls: tlsWanted(target),
-      ...OWN,
-      random: gate.parts.random,
-    })
-    const ready = await talker.run(conversation, {
-      upgrade: upgradeTo(gate, name, target),
-      answer: () => undefined,
-      signal,
-    })
-    return { talker, ready, intake }
-  } catch (error) {
-    talker.socket.destroy()
-    throw error
-  }
+): Promise<LoggedIn<mysql.Ready | mysql.ConnectFailure>> {
+  const own = { ...OWN, tls: tlsWanted(target), random: gate.parts.random }
+  const conversation = mysql.connect({ ...options, ...own })
+  return logIn(gate, name, target, { conversation, answer: () => undefined })
 }
 
 /** For a listener of one target, that target's; a shared one's is composed of all that it may lead to. */
@@ -268,7 +239,7 @@ async function learn(gate: Gate, name: string): Promise<void> {
   if (greetings.get(name) !== undefined || target?.type !== 'mysql' || usual === undefined) return
   const credential = { user: usual.user, password: usual.password.text() }
   try {
-    const { talker, ready } = await logIn(gate, name, target, {
+    const { talker, ready } = await logInTo(gate, name, target, {
       credential,
       login: undefined,
       database: undefined,

@@ -12,21 +12,11 @@ import type { Listener } from '../config/schema.ts'
 import { note } from '../record/notes.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
-import { Talker } from './converse.ts'
-import {
-  aside,
-  CONNECT_MS_MAX,
-  credentialOf,
-  requestOf,
-  targetOf,
-  tlsWanted,
-  upgradeTo,
-} from './databases.ts'
-import { deadline } from './deadline.ts'
-import { dial } from './dial.ts'
+import type { Talker } from './converse.ts'
+import { aside, credentialOf, logIn, requestOf, targetOf, tlsWanted } from './databases.ts'
 import { Doorkeeper } from './doorkeeper.ts'
 import type { Gate } from './gate.ts'
-import { Intake } from './intake.ts'
+import type { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
 import type { Pump } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
@@ -181,13 +171,7 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
   const target = targetOf(grant)
   const credential = credentialOf(gate, grant)
   const tls = tlsWanted(target)
-  // TLS has memory of its own.
-  const intake = tls === 'off' ? new Intake() : undefined
-  let talker: Talker | undefined
-  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
   try {
-    const { signal } = limit
-    talker = new Talker(await dial(target.address, signal, intake))
     const own: [string, string][] = grant.readOnly ? [['default_transaction_read_only', 'on']] : []
     if (login.replication !== undefined)
       own.push(['replication', login.replication === 'database' ? 'database' : 'true'])
@@ -201,17 +185,15 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
       nonce: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('base64'),
       clientSecret,
     })
-    const ready = await talker.run(conversation, {
-      upgrade: upgradeTo(gate, grant.targetName, target),
+    const { talker, ready, intake } = await logIn(gate, grant.targetName, target, {
+      conversation,
       answer: ({ salt, iterations }) => gate.salted.of(credential, salt, iterations),
-      signal,
     })
     if (ready.type === 'ready') return { type: 'reached', ready, target: talker, intake, tls }
     talker.socket.destroy()
     gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(loggedFailure(ready)) })
     return { type: 'refused', told: tellFailure(ready, grant), why: 'target' }
   } catch (error) {
-    talker?.socket.destroy()
     gate.parts.log.targetFailed({ target: grant.targetName, error })
     const why =
       error instanceof ProtocolError ? 'It does not speak as PostgreSQL should.' : 'It cannot be reached.'
