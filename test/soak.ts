@@ -12,7 +12,7 @@ const { values, positionals } = parseArgs({
   },
 })
 
-/** Ten minutes of fuzzing a codec, thousands of random sessions, 500 kills and 500 power cuts, a gibibyte by scp. */
+/** Ten minutes of fuzzing a codec, thousands of random sessions, 500 kills and 500 power cuts, a gibibyte by scp and by one message. */
 const env = {
   ...process.env,
   GATEBOOK_SOAK: '1',
@@ -22,7 +22,8 @@ const env = {
   GATEBOOK_FUZZ_SEED: process.env['GATEBOOK_FUZZ_SEED'] ?? String(Date.now()),
 }
 const HOURS = 4 * 3600 * 1000
-const files = positionals.length > 0 ? positionals : ['fuzz', 'faults', 'completeness', 'leaks', 'ssh/tools']
+const files =
+  positionals.length > 0 ? positionals : ['fuzz', 'faults', 'completeness', 'leaks', 'large', 'ssh/tools']
 
 process.stdout.write(`fuzzing each for ${env.GATEBOOK_FUZZ_SECONDS} s, seed ${env.GATEBOOK_FUZZ_SEED}\n`)
 const args = [

@@ -269,7 +269,7 @@ describe('open sessions', () => {
     ((await client.get('/live')).json as { sessions: { session: string; user: string; mayEnd: boolean }[] })
       .sessions
 
-  test('are shown to whoever may know of them, and ended by whoever may', async () => {
+  test('T-PG-07: are shown to whoever may know of them, and ended by whoever may', async () => {
     const client = await psql('alice')
     const ended = new Promise<Error>((resolve) => client.once('error', resolve))
     await expect.poll(() => live(rita)).toMatchObject([{ user: 'alice', mayEnd: true }])
