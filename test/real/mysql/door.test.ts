@@ -139,6 +139,28 @@ test('what was not offered ends a connection that uses it: bulk execution and co
   )
 })
 
+test('no handshake is left half done at the target, which would count against us there', async () => {
+  const direct = await createConnection({
+    ...{ host: '127.0.0.1', port: server.port, user: 'app', password: 'app secret' },
+  })
+  const aborted = async (): Promise<unknown> =>
+    (await direct.query("SHOW GLOBAL STATUS LIKE 'Aborted_connects%'"))[0]
+  const first = await aborted()
+  await greetingAt(server.port)
+  await expect.poll(aborted, { message: 'a greeting taken and left is counted' }).not.toEqual(first)
+  const before = await aborted()
+  for (let i = 0; i < 3; i++) {
+    await greetingAt(gateway.port('mariadb'))
+    await expect(connect('alice', { password: `wrong ${i}` })).rejects.toMatchObject({ errno: 1045 })
+    const connection = await connect('alice')
+    await connection.query('SELECT 1')
+    // Without a goodbye.
+    connection.destroy()
+  }
+  expect(await aborted()).toEqual(before)
+  await direct.end()
+})
+
 test('after a restart with the target down, the greeting is the one that was kept (T-MY-14)', async () => {
   await using other = await startServer({ witness: false })
   const shop = shopBehindGateway(other)
