@@ -225,9 +225,9 @@ const TOLD: readonly (readonly [key: string, from: string, to: string, told: str
   ['roles.*.read_only', 'read_only: true, ', '', 'added access.alice.orders: "reader: SELECT; '],
   [
     'roles.*.replication',
-    'databases: [shop],',
-    'databases: [shop], replication: true,',
-    'until 2027-07-01T00:00Z; replication too"',
+    'databases: [shop], read_only: true, statements: { allow: [SELECT] }, max_rows: 100 }',
+    'replication: true }',
+    'added access.alice.orders: "reader: until 2027-07-01T00:00Z; replication too"',
   ],
   [
     'roles.*.statements.allow',
