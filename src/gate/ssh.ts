@@ -7,7 +7,6 @@
 import type { Refusal } from '../../protocols/relay.ts'
 import {
   freshEphemeralKeys,
-  type HostConnection,
   HostError,
   type Method,
   type RelayOptions,
@@ -20,6 +19,7 @@ import type { Listener } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { Bridge } from './bridge.ts'
+import type { Host } from './bridge-outlets.ts'
 import { HangUpError } from './converse.ts'
 import { type Deadline, deadline } from './deadline.ts'
 import type { Gate } from './gate.ts'
@@ -203,7 +203,7 @@ function optionsOf(gate: Gate, { session, grant, arrived }: Admitted): RelayOpti
 }
 
 type Reached =
-  | { readonly type: 'reached'; readonly host: HostConnection }
+  | { readonly type: 'reached'; readonly host: Host }
   | { readonly type: 'failed'; readonly refusal: Refusal }
 
 /** The log says in full why a host cannot be reached, the person is told in short. */
