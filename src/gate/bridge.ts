@@ -19,6 +19,7 @@ import type { Mark } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type RecordedSession, RecordTooLargeError } from '../record/session.ts'
 import type { Clock } from '../system/clock.ts'
+import type { Nursery } from '../system/nursery.ts'
 import { type Host, HostOutlet, PersonOutlet } from './bridge-outlets.ts'
 import { HangUpError } from './converse.ts'
 import { linger } from './linger.ts'
@@ -37,6 +38,7 @@ export interface BridgeParts {
   readonly socket: Socket
   readonly recorder: Recorder
   readonly clock: Clock
+  readonly nursery: Nursery
 }
 
 /** Answers a proof; undefined when the person is known, who is told by `serve` or `refuse`. */
@@ -106,10 +108,13 @@ export class Bridge {
 
   /** Talks until a proof holds. Nothing further is read then, until `serve` or `refuse`. */
   meet(pending: Uint8Array, prove: Prove): Promise<void> {
-    const { socket, connection } = this.#parts
+    const { socket, connection, nursery } = this.#parts
     this.#prove = prove
     this.#met = Promise.withResolvers()
-    socket.on('data', (chunk: Buffer) => this.#do(() => connection.receive(chunk)))
+    socket.on('data', (chunk: Buffer) => {
+      nursery.passed(chunk.length)
+      this.#do(() => connection.receive(chunk))
+    })
     socket.on('end', () => this.#sideEnded('client'))
     socket.on('error', () => this.#sideEnded('client'))
     socket.on('close', () => this.#socketClosed())
@@ -143,6 +148,7 @@ export class Bridge {
       if (this.#early.length < EARLY_EVENTS_MAX) this.#early.push(event)
       return
     }
+    if (event.type === 'data') this.#parts.nursery.passed(event.bytes.length)
     if (event.type !== 'taken') this.#service.onTraffic()
     this.#do(() => this.#parts.connection.host(event))
   }

@@ -50,7 +50,7 @@ export async function serveSsh(
   const door = gate.inForce.hosts.doors.get(name)
   if (door === undefined) throw new Error(`no keys for the listener ${name}`)
   const { socket, pending } = accepted.talker.take()
-  const { recorder, clock, random } = gate.parts
+  const { recorder, clock, nursery, random } = gate.parts
   const connection = new SshConnection({
     software: 'gatebook',
     hostKeys: door.hostKeys,
@@ -59,7 +59,7 @@ export async function serveSsh(
     methods: METHODS,
     banner: '',
   })
-  const bridge = new Bridge({ connection, socket, recorder, clock })
+  const bridge = new Bridge({ connection, socket, recorder, clock, nursery })
   const doorkeeper = new SshDoorkeeper(gate, door, accepted.peer.address)
   using limit = deadline(clock, SSH_LOGIN_MS_MAX)
   limit.signal.addEventListener('abort', () => socket.destroy(), { once: true })
