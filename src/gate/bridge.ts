@@ -236,6 +236,7 @@ export class Bridge {
     this.#mark = Math.max(this.#mark, this.#service.session.record(event))
     this.#behind ||= this.#parts.recorder.congested
     const isStream = event.type === 'data'
+    if (isStream) this.#parts.nursery.passed(event.bytes.length)
     const announces = isStream ? event.stream === 'in' : event.type === 'begin' || event.type === 'decision'
     if (announces) this.#toHost.fence(this.#mark, this.#barrier?.forward)
     else if (isStream) this.#toPerson.fence(this.#mark, this.#barrier?.stream)
