@@ -59,9 +59,11 @@ export function program(io: Io, run: Run): Command {
     .action((options) => run(serve({ ...options, graceMs: options.grace }, io)))
   root
     .command('connect')
-    .description('psql, or a small prompt, to a target through the gateway')
+    .description(
+      'psql, mariadb or ssh to a target through the gateway; a small prompt where they are missing',
+    )
     .argument('<target>')
-    .argument('[args...]', 'for psql, behind --')
+    .argument('[args...]', 'for that program, behind --')
     .requiredOption('--user <name>', 'who you are to the gateway', process.env['USER'])
     .option('--database <name>')
     .option('--config <file>', 'tells where the gateway listens')
@@ -195,7 +197,12 @@ function addEvidence(root: Command, io: Io, run: Run): void {
       '--config <file>',
       'its configuration, where no gateway runs, and for --reveal: it says where the keys are',
     )
-    .option('--token-file <file>', 'a personal token, where the gateway demands one')
+    .option('--gateway <url>', "a gateway elsewhere: its console's address; else GATEBOOK_URL")
+    .option(
+      '--token-file <file>',
+      'a personal token, where one is demanded; for --gateway also GATEBOOK_TOKEN',
+    )
+    .option('--ca <file>', "the authority of the gateway's certificate, instead of the system's")
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)

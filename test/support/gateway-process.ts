@@ -46,8 +46,10 @@ export class GatewayProcess {
   readonly ended: Promise<number | null>
   #wake: () => void = () => {}
 
-  constructor({ config }: Installation, args: readonly string[] = []) {
-    this.child = spawn('node', [MAIN, 'serve', '--config', config, ...args], {
+  /** `under` is a program that looks on, such as strace. */
+  constructor({ config }: Installation, args: readonly string[] = [], under: readonly string[] = []) {
+    const [program, ...rest] = [...under, 'node', MAIN, 'serve', '--config', config, ...args]
+    this.child = spawn(program ?? 'node', rest, {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -100,6 +100,8 @@ export interface Client {
   /** Resolves when this has been shown, at the latest after 20 seconds. */
   shows(text: string): Promise<void>
   type(text: string): void
+  /** Nothing more is typed. */
+  end(): void
   readonly hasEnded: boolean
   readonly ended: Promise<Outcome>
 }
@@ -129,6 +131,7 @@ export function start(program: string, args: readonly string[]): Client {
       throw new Error(`never shown: ${text}`)
     },
     type: (text) => void child.stdin.write(text),
+    end: () => void child.stdin.end(),
     get hasEnded() {
       return hasEnded
     },

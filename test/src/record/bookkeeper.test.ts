@@ -18,14 +18,13 @@ describe('draining', () => {
       session.record({ type: 'end', op, outcome: 'ok' })
       local.schedule.turn()
     }
-    expect(local.keeper.turn()).toBe('busy')
+    expect(local.keeper.turn()).toBe('idle')
     const { leaves } = checkBook(directory)
     expect(leaves.map(({ kind }) => kind)).toEqual([
       'boot',
       'session.open',
       ...Array.from({ length: 20 }, () => 'op'),
     ])
-    expect(local.keeper.turn()).toBe('idle')
     local.stop()
   })
 
@@ -42,7 +41,8 @@ describe('draining', () => {
       session.record({ type: 'begin', op, act: 'db.query', payloads: [{ type: 'sql', body }] })
       local.schedule.turn()
     }
-    local.settle()
+    // Only a commit that left something behind is followed by another at once.
+    expect([1, 2, 3].map(() => local.keeper.turn())).toEqual(['busy', 'busy', 'idle'])
     const db = new Sqlite(join(directory, 'book.db'), { readonly: true })
     const counts = db.prepare('SELECT count FROM bundle ORDER BY first').pluck().all()
     db.close()
