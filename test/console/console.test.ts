@@ -2,11 +2,12 @@
 import Database from 'better-sqlite3'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { codeAt, parseCodeSecret } from '../../src/access/second-factor.ts'
 import { encodeBundle } from '../../src/book/format.ts'
 import { readLeafBytes } from '../../src/book/reader.ts'
 import { PASSWORD } from '../support/gateway.ts'
 import { faultsOf } from './accessible.ts'
-import { Setting } from './setting.ts'
+import { CODE_SECRET, Setting } from './setting.ts'
 
 let setting: Setting
 let page: Page
@@ -23,6 +24,27 @@ afterEach(() => {
 
 const visit = (path: string, on = page) => on.goto(`${setting.address}${path}`)
 const heading = (name: string, on = page) => on.getByRole('heading', { name, level: 1 })
+
+test('whoever has one-time codes is asked for one behind the password, without a mouse', async () => {
+  const other = await setting.browser.page()
+  await other.goto(setting.address)
+  await other.getByLabel('User').fill('tom')
+  await other.getByLabel('Password or personal token').fill(PASSWORD)
+  expect(await other.getByLabel('One-time code').count()).toBe(0)
+  await other.keyboard.press('Enter')
+  const field = other.getByLabel('One-time code')
+  await field.waitFor()
+  await expect.poll(() => field.evaluate((input) => input === document.activeElement)).toBe(true)
+  expect(await faultsOf(other)).toEqual([])
+  await other.keyboard.type('000000')
+  await other.keyboard.press('Enter')
+  await expect.poll(() => other.getByRole('alert').innerText()).toContain('Signing in failed.')
+  const step = Math.floor(setting.gateway.clock.now() / 30_000)
+  await field.fill(codeAt(parseCodeSecret(CODE_SECRET, 'totp'), step))
+  await other.keyboard.press('Enter')
+  await other.getByRole('navigation', { name: 'Screens' }).waitFor()
+  await other.context().close()
+})
 
 test('a live session of psql appears, is ended for a reason, and its user is told', async () => {
   await visit('/sessions')

@@ -12,6 +12,8 @@ import { type Sshd, startSshd } from '../support/ssh-sshd.ts'
 import { Browser } from './browser.ts'
 
 const SUPERUSER_PASSWORD = 'superuser'
+/** Of tom's one-time codes. */
+export const CODE_SECRET = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
 const ROOT = join(import.meta.dirname, '../..')
 
 export class Setting implements AsyncDisposable {
@@ -36,12 +38,12 @@ export class Setting implements AsyncDisposable {
     const gateway = undo.use(
       await startSshGateway(sshd, {
         targets: shop.targets,
-        files: shop.files ?? {},
+        files: { ...shop.files, totp: `${CODE_SECRET}\n` },
         changes: [
           ['auth:\n', '  console: { type: console, address: "127.0.0.1:0", require_tls: false }\nauth:\n'],
           [
             'groups:\n',
-            '  rita: { groups: [reviewers], password: "file:password" }\ngroups:\n  reviewers: {}\n',
+            '  rita: { groups: [reviewers], password: "file:password" }\n  tom: { groups: [reviewers], password: "file:password", totp: "file:totp" }\ngroups:\n  reviewers: {}\n',
           ],
           ['roles:\n', 'roles:\n  reviewer: { read: { targets: ["*"], see: replay, admin: true } }\n'],
           ['grants:\n', 'grants:\n  - { group: reviewers, role: reviewer }\n'],
