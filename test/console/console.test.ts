@@ -1,5 +1,6 @@
 /** The console as a person meets it: real Chromium, a real gateway, real clients behind it. */
 import Database from 'better-sqlite3'
+import pg from 'pg'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { codeAt, parseCodeSecret } from '../../src/access/second-factor.ts'
@@ -141,8 +142,8 @@ test('hostile content is text, everywhere', async () => {
   const client = await setting.psql(`app ${evil}`)
   await client.query(`SELECT 'marker', $1::text, ${client.escapeLiteral(evil)}`, [tricks])
   await client.query(`SELECT 'marker2' /* ${tricks.replaceAll('\u0007', '')} */`)
-  // Longer than what is parsed, so the policy refuses it; it is recorded whole all the same.
-  await client.query(`SELECT length('${'x'.repeat(900_000)}') `).catch(() => undefined)
+  // One line of ten million characters: more than what is parsed, so the policy refuses it, and it is recorded whole.
+  await client.query(`SELECT length('${'x'.repeat(10_000_000)}') `).catch(() => undefined)
   await client
     .query(`SELECT 1 AS "${evil.replaceAll('"', '')}", 'marker4' FROM "no ${evil.replaceAll('"', '')}"`)
     .catch(() => undefined)
@@ -180,6 +181,31 @@ test('hostile content is text, everywhere', async () => {
   await page.getByRole('row').filter({ hasText: 'xxxx' }).first().click()
   await page.getByRole('button', { name: 'show more' }).first().waitFor()
   expect(await page.locator('main script, main img').count()).toBe(0)
+})
+
+test('hostile names of people and of files are text too', async () => {
+  const evil = `<img src=x onerror=alert(7)>\u202Eevil`
+  await setting.sftp([`mkdir "${evil}"`, `rmdir "${evil}"`])
+  const stranger = { host: '127.0.0.1', port: setting.gateway.port(), user: evil, password: 'wrong' }
+  await expect(new pg.Client({ ...stranger, database: 'shop' }).connect()).rejects.toThrow()
+  const shownAt = async (path: string): Promise<string> => {
+    await visit(path)
+    await page.waitForLoadState('networkidle')
+    expect(await page.locator('main script, main img').count(), path).toBe(0)
+    return page.getByRole('main').innerText()
+  }
+  // The index may still be behind: then somebody looks again.
+  const shown = (path: string) =>
+    expect.poll(() => shownAt(path), { interval: 500 }).toContain('<img src=x onerror=alert(7)>⟨U+202E⟩evil')
+  await shown(`/search?q=${encodeURIComponent('action:sftp.mkdir')}`)
+  await page.getByRole('grid', { name: 'What was found' }).getByRole('row').nth(1).click()
+  await page
+    .getByRole('link', { name: /^[a-z2-7]{16}$/ })
+    .first()
+    .click()
+  await page.waitForLoadState('networkidle')
+  await shown(new URL(page.url()).pathname)
+  await shown(`/search?q=${encodeURIComponent('action:auth.failed')}`)
 })
 
 test('a hundred thousand rows are a list of which only those in view are drawn', async () => {
