@@ -73,6 +73,7 @@ export const VERBS_OF = {
     'FLUSH',
     'KILL',
     'SHUTDOWN',
+    'REPLICATION',
   ],
   /** A text nobody should trust their reading of. To every decision it is a write. */
   unknown: ['unknown'],

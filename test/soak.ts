@@ -1,17 +1,29 @@
 /** `npm run soak`: the tests that get better with time, for a long time. Seeds are printed where a round fails. */
 import { spawnSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
 
-/** Ten minutes of fuzzing a codec, thousands of random sessions, 500 kills and 500 power cuts, a gibibyte by scp. */
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** Of each fuzz test. */
+    seconds: { type: 'string', default: process.env['GATEBOOK_FUZZ_SECONDS'] ?? '600' },
+    /** Of each completeness test; thousands unless given. */
+    sessions: { type: 'string' },
+  },
+})
+
+/** Ten minutes of fuzzing a codec, thousands of random sessions, 500 kills and 500 power cuts, a gibibyte by scp and by one message. */
 const env = {
   ...process.env,
   GATEBOOK_SOAK: '1',
   GATEBOOK_BULK_MIB: '1024',
-  GATEBOOK_FUZZ_SECONDS: process.env['GATEBOOK_FUZZ_SECONDS'] ?? '600',
+  GATEBOOK_FUZZ_SECONDS: values.seconds,
+  ...(values.sessions === undefined ? {} : { GATEBOOK_SESSIONS: values.sessions }),
   GATEBOOK_FUZZ_SEED: process.env['GATEBOOK_FUZZ_SEED'] ?? String(Date.now()),
 }
 const HOURS = 4 * 3600 * 1000
 const files =
-  process.argv.length > 2 ? process.argv.slice(2) : ['fuzz', 'faults', 'completeness', 'leaks', 'ssh/tools']
+  positionals.length > 0 ? positionals : ['fuzz', 'faults', 'completeness', 'leaks', 'large', 'ssh/tools']
 
 process.stdout.write(`fuzzing each for ${env.GATEBOOK_FUZZ_SECONDS} s, seed ${env.GATEBOOK_FUZZ_SEED}\n`)
 const args = [

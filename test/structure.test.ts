@@ -106,6 +106,7 @@ const RULES: Record<string, Rule> = {
       'src/record/administration.ts',
       'src/record/messages.ts',
       'src/access/',
+      'src/http/api.ts',
       'src/read/',
       'src/book/',
       'src/config/',
@@ -138,7 +139,7 @@ const PACKAGES: Record<string, readonly string[]> = {
     'vite',
   ],
   'src/http/': ['hono', 'hono/body-limit', 'hono/cookie', '@hono/node-server', 'ws', 'zod'],
-  'src/cli/': ['commander', 'pg', 'mysql2/promise'],
+  'src/cli/': ['commander', 'pg', 'mysql2/promise', 'ws'],
   'src/cli/demo/host.ts': ['@lydell/node-pty', 'ssh2'],
 }
 

@@ -31,6 +31,8 @@ export interface RelayOptions {
   readonly statementBytesMax?: number
   /** Rows of one statement that may reach the client. */
   readonly rowsMax?: number
+  /** The session replicates: its COPYs carry what no statement of it names. */
+  readonly replication?: boolean
   /** Whether COPY data is recorded whole, beside count and hash. */
   readonly copyBodies?: boolean
 }
@@ -183,6 +185,7 @@ export class Session {
     const meta = json('meta', {
       ...(toServer.bytes > 0 || copy.mode !== 'out' ? { in: toServer.done() } : {}),
       ...(toClient.bytes > 0 || copy.mode === 'out' ? { out: toClient.done() } : {}),
+      ...(copy.mode === 'both' || this.options.replication === true ? { content: 'not recorded' } : {}),
     })
     this.ledger.end(copy.operation, outcome, { ...facts, bytes, payloads: [meta] })
   }

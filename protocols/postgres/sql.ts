@@ -21,6 +21,13 @@ export const SQL_NESTING_MAX = 4000
 export const SQL_CACHE_BYTES_MAX = 16 << 20
 const SQL_CACHED_TEXT_MAX = 32 << 10
 
+/**
+ * The first words by which a server knows a command of replication; no statement begins with one of them. Told by
+ * the text alone: on a connection that does not replicate, the server refuses it as a syntax error.
+ */
+const REPLICATION =
+  /^\s*(?:identify_system|timeline_history|base_backup|upload_manifest|(?:create|drop|alter|read)_replication_slot|start_replication)(?![\w$])/i
+
 const UNKNOWN: readonly StatementPart[] = [{ verb: 'unknown', tables: [] }]
 
 export class SqlReader {
@@ -51,6 +58,8 @@ export class SqlReader {
     const masked = maskSql(text)
     if (text.length > SQL_PARSED_MAX) return unknown(`it is longer than ${SQL_PARSED_MAX} characters`, masked)
     if (text.includes('\0')) return unknown('it has a NUL inside', masked)
+    if (REPLICATION.test(text))
+      return { parts: [{ verb: 'REPLICATION', tables: [] }], liftsReadOnly: false, masked }
     if (text.trim() === '') return { parts: [], liftsReadOnly: false, masked }
     if (nestingBound(text) > SQL_NESTING_MAX) return unknown('it is nested too deeply', masked)
     if (this.#broken !== undefined) return unknown(`the parser has failed: ${this.#broken}`, masked)

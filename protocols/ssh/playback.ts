@@ -3,7 +3,7 @@
  * titles and clipboards, ask questions that the terminal answers as if typed, or leave modes behind. Only
  * printable text, colours, cursor movement and erasing pass; all else is dropped, whole.
  */
-import { concat, encodeText } from '../bytes.ts'
+import { encodeText, Writer } from '../bytes.ts'
 import { TerminalParser, type TerminalTokens } from './escapes.ts'
 
 /** BS, HT, LF, VT, FF, CR. BEL is a nuisance and shifts (SO, SI) change what is read. */
@@ -20,25 +20,25 @@ const PARAMETERS = /^[0-9;:]{0,64}$/
 
 export class PlaybackFilter {
   readonly #parser: TerminalParser
-  #out: Uint8Array[] = []
+  /** A piece of memory for each character cost more than all the rest. */
+  #out = new Writer()
 
   constructor() {
-    const pass = (bytes: Uint8Array): void => void this.#out.push(bytes)
     const tokens: TerminalTokens = {
-      ascii: pass,
+      ascii: (bytes) => void this.#out.bytes(bytes),
       character: (codePoint) => {
-        if (!invisible(codePoint)) pass(encodeText(String.fromCodePoint(codePoint)))
+        if (!invisible(codePoint)) putCharacter(this.#out, codePoint)
       },
       control: (code) => {
-        if (CONTROLS.has(code)) pass(Uint8Array.of(code))
+        if (CONTROLS.has(code)) this.#out.uint8(code)
       },
       escape: (sequence) => {
-        if (ESCAPES.has(sequence)) pass(encodeText(`\u{1b}${sequence}`))
+        if (ESCAPES.has(sequence)) this.#out.text(`\u{1b}${sequence}`)
       },
       csi: (parameters, final) => {
         const known = FINALS.has(final) && PARAMETERS.test(parameters)
         if (known && (final === 'm' || !parameters.includes(':')))
-          pass(encodeText(`\u{1b}[${parameters}${final}`))
+          this.#out.text(`\u{1b}[${parameters}${final}`)
       },
       osc: () => undefined,
     }
@@ -47,15 +47,28 @@ export class PlaybackFilter {
 
   /** What may be shown of these bytes; a sequence that is cut comes out with the piece that ends it. */
   push(bytes: Uint8Array): Uint8Array {
+    this.#out = new Writer(bytes.length)
     this.#parser.push(bytes)
-    const shown = concat(this.#out)
-    this.#out = []
-    return shown
+    return this.#out.done()
   }
 }
 
 /** Resets colours, the screen's region, modes and the character set: for the end of a playback, however it ends. */
 export const TERMINAL_RESET: Uint8Array = encodeText('\u{1b}[0m\u{1b}[r\u{1b}[?25h\u{1b}[?1049l\u{1b}(B\r\n')
+
+/** In UTF-8; beyond ASCII, which comes in runs. */
+function putCharacter(to: Writer, codePoint: number): void {
+  const last = 0x80 | (codePoint & 0x3f)
+  if (codePoint < 0x80) to.uint8(codePoint)
+  else if (codePoint < 0x800) to.uint8(0xc0 | (codePoint >> 6)).uint8(last)
+  else if (codePoint < 0x10000)
+    to.uint16(0xe080 | ((codePoint >> 4) & 0xf00) | ((codePoint >> 6) & 0x3f)).uint8(last)
+  else
+    to.uint8(0xf0 | (codePoint >> 18))
+      .uint8(0x80 | ((codePoint >> 12) & 0x3f))
+      .uint8(0x80 | ((codePoint >> 6) & 0x3f))
+      .uint8(last)
+}
 
 /** Characters that turn the reading direction or hide: what is shown must be what is there. */
 function invisible(codePoint: number): boolean {

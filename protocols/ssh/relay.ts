@@ -180,9 +180,9 @@ export class Relay {
       return
     }
     const forward = new Forward(id, this.#forwardParts())
-    this.#forwards.set(id, forward)
     this.#judge({ type: 'connect', address: addressOf(request) }, (verdict) => {
-      if (!verdict.allow) this.#forwards.delete(id)
+      // Only now the host is asked: what is told of it before means nothing, and must not end it.
+      if (verdict.allow) this.#forwards.set(id, forward)
       forward.verdict(request, verdict)
     })
   }

@@ -78,10 +78,11 @@ export function personOf({ user, facts }: Identity, { users }: Config): Person {
  * pass while a session lives. A connection logged in with the right to write cannot lose it, so it must end.
  */
 export function renew(grant: Grant, loaded: LoadedConfig, now: number): Authorization {
-  const { targetName, target, database, readOnly } = grant.access
+  const { targetName, target, database, readOnly, replication } = grant.access
   const request = {
     protocol: target.type,
     named: targetName,
+    replication,
     ...(database === undefined ? {} : { database }),
   }
   const renewed = authorize(grant.identity, request, loaded, now)

@@ -1,8 +1,7 @@
-/** Who may reach what, told to people: for `gatebook access`, and as the baseline that `gatebook check` compares. */
+/** Who may reach what, told to people: for `gatebook access` and the console. */
 import { classOf, type StatementFacts } from '../../protocols/statement-facts.ts'
-import type { Json, JsonMap } from '../config/effective.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import type { Config, Target } from '../config/schema.ts'
+import type { Config, Role, Target } from '../config/schema.ts'
 import { describeHours } from './hours.ts'
 import {
   decideAccess,
@@ -46,7 +45,7 @@ export function listReach(loaded: LoadedConfig, now: number): readonly Reach[] {
           type: facts.type,
           role: right.name,
           standing,
-          limits: limitsOf(right),
+          limits: limitsOf(right, facts.type),
           line,
         }
         return [group === undefined ? reach : { ...reach, group }]
@@ -59,16 +58,26 @@ export function people({ users }: Config): readonly Person[] {
   return [...users].map(([user, { groups }]) => ({ user, groups }))
 }
 
-function limitsOf({ role, grant }: Right): string {
+/** What a role permits on targets of that type, in a few words. */
+export function limitsOf({ role, grant }: Right, type: Target['type']): string {
   const limits = [
     role.read_only ? 'read-only' : '',
     role.statements === undefined ? '' : role.statements.allow.join(', '),
     role.databases === undefined ? '' : `databases ${role.databases.join(', ')}`,
     role.max_rows === undefined ? '' : `at most ${role.max_rows} rows`,
+    ...(type === 'ssh' ? sshLimits(role.ssh) : []),
     role.hours === undefined ? '' : describeHours(role.hours),
     grant.expires === undefined ? '' : `until ${moment(grant.expires)}`,
   ]
-  return limits.filter((limit) => limit !== '').join('; ') || 'everything'
+  const told = limits.filter((limit) => limit !== '').join('; ') || 'everything'
+  return role.replication ? `${told}; replication too` : told
+}
+
+/** Of what the target allows, only this. */
+function sshLimits({ allow, forward, listen }: NonNullable<Role['ssh']> = {}): readonly string[] {
+  const listed = (name: string, some: readonly string[] | undefined): string =>
+    some === undefined ? '' : `${name} ${some.join(', ') || 'nothing'}`
+  return [listed('allow', allow), listed('forward', forward), listed('listen', listen)]
 }
 
 /** For a person who exists: whether they reach the target now, and may run the statement there, line by line. */
@@ -138,40 +147,6 @@ function describeFacts({ parts, disputed }: StatementFacts): string {
   return [...told, ...doubt].join('; ') || 'nothing'
 }
 
-/**
- * Who may reach what whatever the hour: a text to keep under review, so that a change of the configuration that
- * widens somebody's access does not pass unseen. Rules that no role changes (policies, read-only) belong to it.
- */
-export function accessBaseline({ config }: LoadedConfig): JsonMap {
-  const access: Record<string, Record<string, Json[]>> = {}
-  for (const person of people(config)) {
-    const targets: Record<string, Json[]> = {}
-    for (const [name, target] of config.targets) {
-      const rights = rightsOf(config, person).filter(
-        (right) => standingOf(right, name, target, undefined, 0) !== 'elsewhere',
-      )
-      if (rights.length > 0)
-        targets[name] = [...new Set(rights.map((right) => `${right.name}: ${limitsOf(right)}`))].sort()
-    }
-    access[person.user] = targets
-  }
-  const targets = Object.fromEntries(
-    [...config.targets].map(([name, target]) => [name, describeTarget(target)]),
-  )
-  return {
-    version: 1,
-    access,
-    targets,
-    policies: config.policies.map(({ id, when }) => `${id}: ${JSON.stringify(when)}`),
-  }
-}
-
-function describeTarget(target: Target): string {
-  const { host, port } = target.address
-  const where = `${target.type} ${host}:${port} as ${target.credentials.user}`
-  return target.type === 'ssh' ? `${where}: ${[...target.allow, ...target.forward].join(', ')}` : where
-}
-
 function names(rights: readonly Right[]): string {
   return [...new Set(rights.map(({ name }) => name))].join(', ')
 }
@@ -180,6 +155,6 @@ function indent(lines: readonly string[]): readonly string[] {
   return lines.map((line) => `  ${line}`)
 }
 
-function moment(ms: number): string {
+export function moment(ms: number): string {
   return new Date(ms).toISOString().replace(':00.000Z', 'Z')
 }

@@ -32,6 +32,8 @@ export interface AccessRequest {
   readonly bound?: string
   /** The database asked for, if any. */
   readonly database?: string
+  /** PostgreSQL's replication is asked for. */
+  readonly replication?: boolean
 }
 
 /** What is permitted: everything that later decisions rest on. */
@@ -45,9 +47,19 @@ export interface Access {
   readonly readOnly: boolean
   /** The largest of them; absent where one sets no limit. */
   readonly maxRows: number | undefined
+  /** The session was let in to replicate, and may go on only as long as a role allows that. */
+  readonly replication: boolean
 }
 
-export type DenialCause = 'no-role' | 'expired' | 'hours' | 'database' | 'target' | 'read-only' | 'statement'
+export type DenialCause =
+  | 'no-role'
+  | 'expired'
+  | 'hours'
+  | 'database'
+  | 'target'
+  | 'read-only'
+  | 'replication'
+  | 'statement'
 
 /** Refused, in the parts a person is told, and in lines for the operator that name the file. */
 export interface Denial {
@@ -114,6 +126,9 @@ export function decideAccess(
       loaded,
     )
   }
+  const { replication = false } = request
+  if (replication && !holding.some(({ role }) => role.replication))
+    return denyReplication(person, holding, name, loaded)
   const limits = holding.map(({ role }) => role.max_rows)
   return {
     type: 'granted',
@@ -121,6 +136,7 @@ export function decideAccess(
       ...{ targetName: name, target, database, rights: holding },
       readOnly: holding.every(({ role }) => role.read_only),
       maxRows: limits.includes(undefined) ? undefined : Math.max(...limits.map(Number)),
+      replication,
     },
   }
 }
@@ -224,6 +240,22 @@ function denyRights(
       ? 'You have no group, and nothing grants you a'
       : `Your groups (${person.groups.join(', ')}) grant no`
   return withLines(deny('no-role', person, name, `${whose} role on "${name}".${nearest}`, loaded))
+}
+
+function denyReplication(
+  person: Person,
+  rights: readonly Right[],
+  name: string,
+  loaded: LoadedConfig,
+): Denial {
+  const roles = [...new Set(rights.map((right) => right.name))].join(', ')
+  const why = `It carries data past the record of statements, and no role of yours (${roles}) has "replication".`
+  return {
+    ...deny('replication', person, name, why, loaded),
+    what: `replication of "${name}" is not allowed for ${person.user}`,
+    target: name,
+    lines: rights.map((right) => `${describeRight(right, 'holds', loaded)}, without replication`),
+  }
 }
 
 function deny(cause: DenialCause, { user }: Person, name: string, why: string, loaded: LoadedConfig): Denial {

@@ -116,11 +116,13 @@ function refusalBy(
     if (facts.liftsReadOnly) return { words: 'is read-only, and this would lift it' }
   }
   const allowed = role.statements?.allow
-  const part = parts.find(({ verb }) => !allowsVerb(allowed, verb))
+  const part = parts.find(
+    ({ verb }) => !(verb === 'REPLICATION' && role.replication) && !allowsVerb(allowed, verb),
+  )
   if (part === undefined) return undefined
   return {
     part,
-    words: allowed === undefined ? 'does not name COPY PROGRAM' : `allows ${allowed.join(', ')}`,
+    words: allowed === undefined ? `does not name ${part.verb}` : `allows ${allowed.join(', ')}`,
   }
 }
 
@@ -128,10 +130,10 @@ function isReading(verb: Verb): boolean {
   return classOf(verb) === 'read' || classOf(verb) === 'session'
 }
 
-/** COPY PROGRAM runs a program on the target's machine, which no role means without saying so. */
+/** A program on the target's machine, and all of its data at once: no role means these without saying so. */
 function allowsVerb(allowed: readonly string[] | undefined, verb: Verb): boolean {
   if (allowed?.includes(verb) === true) return true
-  if (verb === 'COPY PROGRAM') return false
+  if (verb === 'COPY PROGRAM' || verb === 'REPLICATION') return false
   return allowed === undefined || classOf(verb) === 'session' || allowed.includes(classOf(verb))
 }
 

@@ -61,6 +61,11 @@ export function readSigner(path: string, origin: string): Signer {
   return makeSigner(origin, key)
 }
 
+/** The book's first vkey as it lies beside it; undefined where it was taken away. */
+export function readFirstVkey({ vkey }: BookFiles): string | undefined {
+  return existsSync(vkey) ? readFileSync(vkey, 'utf8').trim() : undefined
+}
+
 /** Creates the book and returns its first vkey, which its owner keeps elsewhere: verification starts from it. */
 export function createBook(book: NewBook): string {
   const directory = resolve(book.directory)

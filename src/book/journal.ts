@@ -19,6 +19,9 @@ const MEMBERS_MAX = 16_384
 const CARRIED_MAX = 64
 /** This share of the ring is kept for the records that close what runs, where larger ones are refused. */
 const RESERVED_SHARE = 1 / 8
+/** Read at once, the more the longer the reader is behind: a statement's batch alone is not worth a system call. */
+const READ_BYTES_MIN = 4 << 10
+const READ_BYTES_MAX = 256 << 10
 /** Written over at once: more would hold up the traffic. */
 const SCRUB_BYTES = 1 << 20
 
@@ -132,6 +135,11 @@ export class JournalRing {
     return this.#entries === 0
   }
 
+  /** Bytes of the open batch. */
+  get gathered(): number {
+    return this.#length
+  }
+
   /** Bytes that the recorder's thread has not yet drained. */
   get backlog(): number {
     return this.#offset - this.#marks.freed
@@ -239,11 +247,17 @@ export class JournalTail {
   readonly #marks: JournalMarks
   #next: number
   #offset = 0
+  /** A piece of the ring as it was when `#through` was the last batch written: behind that it says nothing. */
+  #piece = Buffer.alloc(0)
+  #pieceAt = 0
+  #through: number
+  #ahead = READ_BYTES_MIN
 
   constructor(disk: JournalDisk, marks: JournalMarks, last: number) {
     this.#disk = disk
     this.#marks = marks
     this.#next = last + 1
+    this.#through = last
   }
 
   get behind(): number {
@@ -252,7 +266,10 @@ export class JournalTail {
 
   /** The next batch that the kernel has, or nothing. A batch that is not what was written is our corruption. */
   next(): Batch | undefined {
-    if (this.#next > this.#marks.written) return undefined
+    if (this.#next > this.#marks.written) {
+      this.#ahead = READ_BYTES_MIN
+      return undefined
+    }
     const { size } = this.#disk
     const at = this.#offset % size
     let batch = this.#readAt(this.#offset)
@@ -274,16 +291,11 @@ export class JournalTail {
   #readAt(offset: number): Batch | undefined {
     const at = offset % this.#disk.size
     if (this.#disk.size - at < SECTOR) return undefined
-    const first = Buffer.allocUnsafe(SECTOR)
-    this.#disk.read(first, at)
-    const length = first.readUInt32BE(0)
-    if (Number(first.readBigUInt64BE(8)) !== this.#next) return undefined
+    const header = this.#read(at, HEADER)
+    const length = header.readUInt32BE(0)
+    if (Number(header.readBigUInt64BE(8)) !== this.#next) return undefined
     if (length < HEADER || length > this.#disk.size - at) return undefined
-    let bytes = first.subarray(0, Math.min(length, SECTOR))
-    if (length > SECTOR) {
-      bytes = Buffer.allocUnsafe(length)
-      this.#disk.read(bytes, at)
-    }
+    const bytes = this.#read(at, length)
     if (crc32(bytes.subarray(8)) !== bytes.readUInt32BE(4)) return undefined
     return {
       number: this.#next,
@@ -291,6 +303,21 @@ export class JournalTail {
       bytes,
       end: offset + padded(length),
     }
+  }
+
+  /** Bytes of the next batch, from the piece at hand where it has them. */
+  #read(at: number, length: number): Buffer {
+    const from = at - this.#pieceAt
+    const isThere = from >= 0 && from + length <= this.#piece.length && this.#next <= this.#through
+    if (isThere) return this.#piece.subarray(from, from + length)
+    // In this order: what is written while the piece is read may be in it by half.
+    this.#through = this.#marks.written
+    // A piece of its own each time: entries, and what a commit keeps of them, are views of it.
+    this.#piece = Buffer.allocUnsafeSlow(Math.max(length, Math.min(this.#ahead, this.#disk.size - at)))
+    this.#pieceAt = at
+    this.#disk.read(this.#piece, at)
+    this.#ahead = Math.min(2 * this.#ahead, READ_BYTES_MAX)
+    return this.#piece.subarray(0, length)
   }
 }
 

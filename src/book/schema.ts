@@ -1,6 +1,7 @@
 /**
- * The tables of a book (FORMAT.md, "Storage"). A commit is one row of `bundle`; nothing here is trusted when a
- * book is verified. The triggers are guard rails against our own mistakes: an attacker drops them.
+ * The tables of a book (FORMAT.md, "Storage"). A commit is one or several rows of `bundle`; nothing here is trusted
+ * when a book is verified. The triggers are guard rails against our own mistakes: an attacker drops them. Replacing
+ * a row fires what guards its deletion, for the writer has `recursive_triggers` on.
  */
 import { FORMAT } from './kinds.ts'
 
@@ -31,9 +32,6 @@ CREATE TRIGGER bundle_next BEFORE INSERT ON bundle WHEN NEW.first IS NOT
 CREATE TRIGGER bundle_upd BEFORE UPDATE ON bundle BEGIN SELECT RAISE(ABORT,'append-only'); END;
 CREATE TRIGGER bundle_del BEFORE DELETE ON bundle
   WHEN OLD.first+OLD.count > coalesce((SELECT max(below) FROM prune),0)
-  BEGIN SELECT RAISE(ABORT,'append-only'); END;
-CREATE TRIGGER payload_new BEFORE INSERT ON payload
-  WHEN EXISTS(SELECT 1 FROM payload WHERE sid=NEW.sid AND i=NEW.i)
   BEGIN SELECT RAISE(ABORT,'append-only'); END;
 CREATE TRIGGER payload_upd BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT,'append-only'); END;
 CREATE TRIGGER payload_del BEFORE DELETE ON payload

@@ -1,6 +1,6 @@
 /**
- * The only writer of the book. One commit is one transaction: payloads, leaves, tiles, the signed checkpoint over
- * them, and how far the journal is drained. The head moves after COMMIT, never before.
+ * The only writer of the book. One commit is one transaction: payloads, leaves in as many rows as they need, tiles,
+ * the signed checkpoint over them, and how far the journal is drained. The head moves after COMMIT, never before.
  */
 import type { Database, Statement } from 'better-sqlite3'
 import type { Signer } from './checkpoint.ts'
@@ -53,6 +53,9 @@ export interface AppendOptions {
   /** Who signs, where it is not the present signer alone: a change of keys is signed by both. */
   readonly signers?: readonly Signer[]
 }
+
+/** Under load a commit is large, for its sync, its signature and the pages it touches are the same for many records. */
+export const COMMIT_LEAVES_MAX = 4 * BUNDLE_LEAVES_MAX
 
 const SALT_BYTES = 16
 /** A tile holds the nodes of one height; the next level's stand this much higher. */
@@ -135,7 +138,7 @@ export class Store {
   }
 
   #write(records: readonly NewRecord[], options: AppendOptions): Head {
-    if (records.length > BUNDLE_LEAVES_MAX) throw new RangeError(`${records.length} records in one commit`)
+    if (records.length > COMMIT_LEAVES_MAX) throw new RangeError(`${records.length} records in one commit`)
     const first = this.#head.size
     if ((this.#size.get() ?? 0) !== first) throw new BookMovedError(`the book is no longer at ${first}`)
     if (options.journal !== undefined) this.#markDrained(options.journal)
@@ -148,10 +151,9 @@ export class Store {
     let { prev, ts } = this.#head
     const salts = Buffer.from(this.#random(SALT_BYTES * records.length))
     this.#bundle.clear()
-    for (const record of records) {
-      const at = this.#bundle.count * SALT_BYTES
-      const salt = salts.toString('base64url', at, at + SALT_BYTES)
-      const place = { log: this.origin, seq: first + this.#bundle.count, prev, salt }
+    for (const [k, record] of records.entries()) {
+      const salt = salts.toString('base64url', k * SALT_BYTES, (k + 1) * SALT_BYTES)
+      const place = { log: this.origin, seq: first + k, prev, salt }
       // Time never runs backwards in the book, whatever the clock did between two events.
       const own = timeOf(record.entry)
       ts = Math.max(ts, own)
@@ -165,16 +167,22 @@ export class Store {
       const scope = deletionScope(entry)
       // In the same commit: what a record orders to be deleted is deleted, however often the process dies first.
       if (scope !== undefined) this.#orderDeletion.run(place.seq, scope)
+      if (this.#bundle.count === BUNDLE_LEAVES_MAX) this.#keepBundle(place.seq + 1)
     }
-    const { count, codec, crc, bytes } = this.#bundle.finish()
-    this.#insertBundle.run(first, count, codec, crc, bytes)
-    const size = first + count
+    const size = first + records.length
+    if (this.#bundle.count > 0) this.#keepBundle(size)
     const signers = options.signers ?? [this.#signer]
     const note = signCheckpoint(signers, { origin: this.origin, size, root: edge.root() })
     this.#putHead.run(note)
     const head = { size, edge, prev, ts, note, partial }
     if (this.#isKept(head, options)) this.#insertCheckpoint.run(size, note)
     return head
+  }
+
+  /** Makes a row of the leaves written since the last one, which end below `end`. */
+  #keepBundle(end: number): void {
+    const { count, codec, crc, bytes } = this.#bundle.finish()
+    this.#insertBundle.run(end - count, count, codec, crc, bytes)
   }
 
   #keepPayloads({ entry, payloads }: NewRecord): void {

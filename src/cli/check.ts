@@ -1,6 +1,6 @@
 /** `gatebook check`: what is wrong with a configuration, and who may reach what that they could not before. */
 import { promises } from 'node:fs'
-import { accessBaseline } from '../access/explain.ts'
+import { accessBaseline, BASELINE_VERSION } from '../access/baseline.ts'
 import { type Change, compareConfigs, describeChange, type Json } from '../config/effective.ts'
 import { type Fault, formatFault } from '../config/faults.ts'
 import { readConfig } from '../config/read.ts'
@@ -82,6 +82,16 @@ function annotation(file: string, line: number, column: number, message: string)
 }
 
 async function readBaseline(path: string): Promise<Json> {
+  const read = await parsedFile(path)
+  const { version } = Object(read) as { version?: unknown }
+  if (version === BASELINE_VERSION) return read
+  throw new OperatorError(
+    'usage',
+    `the baseline ${path} has version ${String(version)} and speaks of less than version ${BASELINE_VERSION}: look the configuration through, and write it anew with --write-baseline`,
+  )
+}
+
+async function parsedFile(path: string): Promise<Json> {
   try {
     return JSON.parse(await promises.readFile(path, 'utf8')) as Json
   } catch (cause) {

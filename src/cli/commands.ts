@@ -197,7 +197,12 @@ function addEvidence(root: Command, io: Io, run: Run): void {
       '--config <file>',
       'its configuration, where no gateway runs, and for --reveal: it says where the keys are',
     )
-    .option('--token-file <file>', 'a personal token, where the gateway demands one')
+    .option('--gateway <url>', "a gateway elsewhere: its console's address; else GATEBOOK_URL")
+    .option(
+      '--token-file <file>',
+      'a personal token, where one is demanded; for --gateway also GATEBOOK_TOKEN',
+    )
+    .option('--ca <file>', "the authority of the gateway's certificate, instead of the system's")
     .option('--book <path>', 'a copied book.db, or the folder of an export')
     .option('--key <vkey>', 'the first public key')
     .option('--payloads', 'with the ciphertexts that it names', false)

@@ -10,6 +10,10 @@ export interface GatewayOptions {
   readonly data?: string
   readonly config?: string
   readonly tokenFile?: string
+  /** The console's address, for a gateway on another machine; remote.ts speaks to it. */
+  readonly gateway?: string
+  /** A file with the certificates to verify it by, instead of the system's. */
+  readonly ca?: string
 }
 
 /** Where `gatebook serve` looks when it is told nothing. */

@@ -1,8 +1,8 @@
 /** The small prompt that stands in for a database's own client: a statement ends with a semicolon at a line's end. */
-import { spawnSync } from 'node:child_process'
 import { createInterface } from 'node:readline/promises'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
+import { askHidden } from './ask-hidden.ts'
 import { type Io, printTable, visible } from './io.ts'
 
 /** Where to log in, and as whom. */
@@ -44,19 +44,6 @@ export async function promptMysql({ target, ...login }: Prompted, io: Io): Promi
     await prompt(target, (text) => runMysql(client, text, io))
   } finally {
     await client.end()
-  }
-}
-
-async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question)
-  const lines = createInterface({ input: process.stdin, terminal: false })
-  if (process.stdin.isTTY) spawnSync('stty', ['-echo'], { stdio: 'inherit' })
-  try {
-    return await lines.question('')
-  } finally {
-    if (process.stdin.isTTY) spawnSync('stty', ['echo'], { stdio: 'inherit' })
-    lines.close()
-    process.stderr.write('\n')
   }
 }
 

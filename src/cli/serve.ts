@@ -39,10 +39,12 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     takeOver: options.takeOver ? tokenOf(options) : undefined,
   }
   const app = await App.start(appOptions).catch(explained)
-  log.started({ release: RELEASE, gateway: appOptions.loaded.config.gateway.name })
   const reload = (): void => void reloadFrom(app, read, log)
   process.on('SIGHUP', reload)
-  const ended = await Promise.race([signalled(), failed.promise, handedOver.promise])
+  const stop = signalled()
+  // Whoever reads this may send a signal at once, which would kill a process that does not listen yet.
+  log.started({ release: RELEASE, gateway: appOptions.loaded.config.gateway.name })
+  const ended = await Promise.race([stop, failed.promise, handedOver.promise])
   process.off('SIGHUP', reload)
   log.stopping({ reason: ended })
   if (ended === 'failed') {

@@ -165,11 +165,29 @@ function checkRoles({ roles, targets }: Config, report: Report): void {
         report(path, 'value', `"${pattern}" is an SSH target, and nothing there can be read-only`)
       }
     }
+    checkReplication(name, role, report)
     if (!role.read_only) continue
     for (const [id, target] of targets) {
       if (target.type === 'ssh' || !reaches(role, id, target) || target.read_only_credentials) continue
       report(['roles', name, 'read_only'], 'value', `target "${id}" has no read_only_credentials`)
     }
+  }
+}
+
+/** What passes as replication is not read here, so no limit on what is read could hold. */
+function checkReplication(name: string, role: Role, report: Report): void {
+  if (!role.replication) return
+  const limits = [
+    ...(role.read_only ? ['read_only'] : []),
+    ...(role.databases === undefined ? [] : ['databases']),
+    ...(role.max_rows === undefined ? [] : ['max_rows']),
+  ]
+  for (const limit of limits) {
+    report(
+      ['roles', name, 'replication'],
+      'value',
+      `replication carries all data of the server, so "${limit}" cannot hold beside it: use two roles`,
+    )
   }
 }
 

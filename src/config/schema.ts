@@ -139,6 +139,12 @@ const roles = named(
       .boolean()
       .default(false)
       .describe('Connect with read_only_credentials. Such a role never reaches SSH targets.'),
+    replication: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Let PostgreSQL’s replication pass, which carries all data: recorded by commands and bytes, not by content',
+      ),
     statements: z
       .strictObject({ allow: z.array(verbOrClass).min(1) })
       .optional()

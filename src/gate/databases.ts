@@ -28,7 +28,7 @@ export function credentialOf(gate: Gate, grant: Grant): DatabaseCredential {
 export function requestOf(
   gate: Gate,
   listener: { readonly type: 'postgres' | 'mysql'; readonly target?: string | undefined },
-  login: { readonly user: string; readonly database: string | undefined },
+  login: { readonly user: string; readonly database: string | undefined; readonly replication?: unknown },
 ): AccessRequest {
   const { target } = splitLogin(login.user, gate.inForce.loaded.config.targets)
   return {
@@ -36,6 +36,7 @@ export function requestOf(
     ...(target === undefined ? {} : { named: target }),
     ...(listener.target === undefined ? {} : { bound: listener.target }),
     ...(login.database === undefined ? {} : { database: login.database }),
+    replication: login.replication !== undefined,
   }
 }
 

@@ -111,6 +111,7 @@ async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Ad
       judge: true,
       judgeAtOnce: (statement) => judge.verdict(statement),
       readOnly: grant.readOnly,
+      replication: login.replication !== undefined,
       parameters: gate.inForce.loaded.config.recording.sql.parameters,
       statementBytesMax: gate.inForce.loaded.config.recording.sql.max_statement,
       ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
@@ -169,10 +170,6 @@ type Reached =
 async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): Promise<Reached> {
   const { login, grant } = admitted
   const settings = postgres.startupSettings(login.parameters, grant.readOnly)
-  if (login.replication !== undefined) {
-    const why = 'Replication would carry data past the record of statements.'
-    return refuse(admitted, 'replication is not allowed here', why, 'Connect without replication.')
-  }
   if (settings.refused.length > 0) {
     const why = `Not on the list of settings that pass: ${settings.refused.join(', ')}.`
     return refuse(admitted, 'a startup setting is not allowed', why, 'Leave it out, or SET it afterwards.')
@@ -188,6 +185,8 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
     const { signal } = limit
     talker = new Talker(await dial(target.address, signal, intake))
     const own: [string, string][] = grant.readOnly ? [['default_transaction_read_only', 'on']] : []
+    if (login.replication !== undefined)
+      own.push(['replication', login.replication === 'database' ? 'database' : 'true'])
     const conversation = postgres.connect({
       tls,
       version: login.version,

@@ -54,7 +54,7 @@ function liveRoutes(calling: Calling): readonly Route[] {
       summary: 'Ends an open session; its user is told',
       params: { sid: z.string().regex(/^[a-z2-7]{16}$/) },
       body: { reason: z.string().max(REASON_MAX).optional() },
-      answer: z.object({ session: z.string() }),
+      answer: z.object({ session: z.string(), user: z.string(), target: z.string() }),
       handle: async ({ caller, params: { sid }, body: { reason } }) => {
         const shown = liveSessions(calling, caller).find(({ session }) => session === sid)
         if (shown === undefined) throw new ProblemError('not-found', { what: `No session ${sid} is open.` })
@@ -72,7 +72,7 @@ function liveRoutes(calling: Calling): readonly Route[] {
         })
         // Gone meanwhile is ended too.
         calling.parts.live.find(sid)?.end(endedBy(user, reason))
-        return { session: sid }
+        return { session: sid, user: shown.user, target: shown.target }
       },
     }),
   ]

@@ -205,6 +205,7 @@ export const COMMANDS = z.object({
         ts: micros,
         text: z.string(),
         by: z.string(),
+        status: z.int().optional().describe('What the shell said it ended with'),
         record: z.string(),
       })
       .readonly(),
@@ -212,6 +213,21 @@ export const COMMANDS = z.object({
   withheld: WITHHELD.optional(),
 })
 export type CommandsAnswer = z.output<typeof COMMANDS>
+
+export const FRAMES = z.object({
+  frames: list(
+    z
+      .object({
+        at: durationMicros.describe("Microseconds since the recording's first frame"),
+        kind: z.enum(['o', 'e', 'i', 'r', 'm', 'x']),
+        data: z.string().describe('base64'),
+      })
+      .readonly(),
+  ),
+  next: z.number().optional().describe('Cursor of the next page; absent at the end'),
+  erased: count.describe('Pieces whose payload is gone'),
+})
+export type FramesAnswer = z.output<typeof FRAMES>
 
 export const FILES = z.object({
   files: list(
@@ -332,7 +348,7 @@ export const BOOK = z.object({
   origin: z.string(),
   size: count,
   head: z.string().describe('The newest signed checkpoint'),
-  vkey: z.string().describe('The key as this gateway has it; compare it with the one kept elsewhere'),
+  vkey: z.string().describe('The first key as this gateway has it; compare it with the one kept elsewhere'),
   state: z.enum(['open', 'low', 'suspended', 'failed']),
   first: count.describe('Records below have been removed in order'),
 })

@@ -34,7 +34,12 @@ const facets = z
 const DAY_MICROS = 86_400_000_000
 
 export function readingRoutes(calling: Calling): readonly Route[] {
-  return [...searchRoutes(calling), ...sessionRoutes(calling), ...recordRoutes(calling)]
+  return [
+    ...searchRoutes(calling),
+    ...sessionRoutes(calling),
+    ...recordingRoutes(calling),
+    ...recordRoutes(calling),
+  ]
 }
 
 function searchRoutes(calling: Calling): readonly Route[] {
@@ -78,10 +83,11 @@ function searchRoutes(calling: Calling): readonly Route[] {
               .max(24 * 366),
           )
           .optional(),
+        micros: whole.pipe(z.int().min(1)).optional(),
       },
       answer: api.OVERVIEW,
-      handle: ({ caller, query: { hours = 24 } }) =>
-        calling.ask(caller, { type: 'overview', micros: (hours * DAY_MICROS) / 24 }),
+      handle: ({ caller, query: { hours = 24, micros = (hours * DAY_MICROS) / 24 } }) =>
+        calling.ask(caller, { type: 'overview', micros }),
     }),
   ]
 }
@@ -120,8 +126,10 @@ function sessionRoutes(calling: Calling): readonly Route[] {
       path: '/sessions/{sid}/commands',
       summary: 'Commands derived from what its terminals showed',
       params: { sid },
+      query: { op: whole.optional() },
       answer: api.COMMANDS,
-      handle: ({ caller, params }) => calling.ask(caller, { type: 'commands', session: params.sid }),
+      handle: ({ caller, params, query }) =>
+        calling.ask(caller, { type: 'commands', session: params.sid, ...given(query) }),
     }),
     route({
       method: 'get',
@@ -131,6 +139,11 @@ function sessionRoutes(calling: Calling): readonly Route[] {
       answer: api.FILES,
       handle: ({ caller, params }) => calling.ask(caller, { type: 'files', session: params.sid }),
     }),
+  ]
+}
+
+function recordingRoutes(calling: Calling): readonly Route[] {
+  return [
     route({
       method: 'get',
       path: '/sessions/{sid}/recordings/{op}/{stream}',
@@ -147,6 +160,16 @@ function sessionRoutes(calling: Calling): readonly Route[] {
           throw new ProblemError('not-found', { what: 'There is no such recording.' })
         return begun(castLines(await begun(frames(calling, caller, params)), { session, recording }))
       },
+    }),
+    route({
+      method: 'get',
+      path: '/sessions/{sid}/recordings/{op}/{stream}/frames',
+      summary: 'A recording as it was recorded, in pages; an empty page with a next one: it goes on',
+      params: { sid, op: whole, stream },
+      query: { cursor, purpose: z.literal('export').optional() },
+      answer: api.FRAMES,
+      handle: ({ caller, params: { sid: session, ...which }, query }) =>
+        calling.ask(caller, { type: 'frames', session, ...which, ...given(query) }),
     }),
     route({
       method: 'get',
@@ -175,10 +198,12 @@ function recordRoutes(calling: Calling): readonly Route[] {
       path: '/records/{record}/proof',
       summary: 'The evidence that a record is in the book, to be verified elsewhere',
       params: { record },
+      query: { payloads: z.enum(['yes', 'no']).default('yes') },
       answer: { media: 'application/json' },
       fileName: ({ record: name }) => `proof-${name}.json`,
-      handle: async ({ caller, params }) =>
-        (await calling.ask(caller, { type: 'proof', record: params.record, payloads: true })).proof,
+      handle: async ({ caller, params, query: { payloads } }) =>
+        (await calling.ask(caller, { type: 'proof', record: params.record, payloads: payloads === 'yes' }))
+          .proof,
     }),
   ]
 }

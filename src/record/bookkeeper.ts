@@ -3,6 +3,7 @@
  * It has no loop and no thread of its own; thread.ts turns it.
  */
 import { formatVkey } from '../book/checkpoint.ts'
+import { readFirstVkey } from '../book/create.ts'
 import { sqliteCode, truncateLog } from '../book/database.ts'
 import { Erasure, retentionPoint } from '../book/erasure.ts'
 import { JOURNAL_FILE, journalPath } from '../book/files.ts'
@@ -68,7 +69,7 @@ export class Bookkeeper {
     this.ready = {
       type: 'ready',
       origin,
-      vkey: formatVkey(signer.vkey),
+      vkey: readFirstVkey(files) ?? formatVkey(signer.vkey),
       size: this.#store.head.size,
       journalPath: journalPath(files),
       lastBatch: recovered.lastBatch,
@@ -79,7 +80,10 @@ export class Bookkeeper {
     }
   }
 
-  /** One round of work. `busy`: there may be more at once. `stopped`: everything is in the book and closed. */
+  /**
+   * One round of work. `busy`: there is more to do at once. `idle`: what has come meanwhile may gather. `stopped`:
+   * everything is in the book and closed.
+   */
   turn(): 'busy' | 'idle' | 'stopped' {
     const drained = this.#withRoom(() => this.#drain.step())
     if (drained !== undefined) {
@@ -97,8 +101,9 @@ export class Bookkeeper {
     if (drained === undefined) this.#suspend()
     this.#withRoom(() => this.#book.sidecar.offer(this.#store.head.note, this.#parts.now() / 1000))
     this.#withRoom(() => this.#upkeep.turn(drained !== undefined))
-    if (drained !== undefined || erasing === 'busy') return 'busy'
+    if (drained?.isBehind === true || erasing === 'busy') return 'busy'
     if (this.#stopping === undefined) return 'idle'
+    if (drained !== undefined) return 'busy'
     this.#stop(this.#stopping)
     return 'stopped'
   }

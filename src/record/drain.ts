@@ -14,6 +14,8 @@ export interface Drained {
   readonly records: number
   /** Sessions whose close is among them. */
   readonly closed: readonly string[]
+  /** Whether the journal had more than one commit takes. */
+  readonly isBehind: boolean
 }
 
 export class Drain {
@@ -43,7 +45,7 @@ export class Drain {
     const closed = records.flatMap(({ entry }) =>
       entry.grammar.kind === 'session.close' ? [sidOf(entry) ?? ''] : [],
     )
-    return { head, batch: last.number, records: records.length, closed }
+    return { head, batch: last.number, records: records.length, closed, isBehind: this.#next !== undefined }
   }
 
   #take(): { records: NewRecord[]; last: Batch } | undefined {

@@ -1,7 +1,8 @@
 /**
  * One journal, many waiters: entries of all connections go into the open batch, one write a turn of the event loop
  * hands them to the kernel, and one fdatasync at a time makes them durable for everybody who waits. Grouping
- * follows by itself: whoever arrives while a sync runs is covered by the next.
+ * follows by itself: whoever arrives while a sync runs is covered by the next. Entries that nobody waits for (mode
+ * `relaxed`) share a write with those of some milliseconds: a write costs as much as encoding what is in it.
  */
 import { type Carried, type JournalDisk, JournalError, type JournalRing } from '../book/journal.ts'
 import type { Schedule } from '../system/clock.ts'
@@ -11,7 +12,10 @@ export type Mark = number
 
 export type Reach = 'written' | 'durable'
 
-/** What nobody waits for is durable after this at the latest, a sync included. */
+/** What nobody waits for is with the kernel after this at the latest, or when so much of it has gathered. */
+export const WRITTEN_WITHIN_MS = 5
+export const GATHERED_BYTES = 64 << 10
+/** What nobody waits for is durable so long after its write at the latest, a sync included. */
 export const DURABLE_WITHIN_MS = 150
 /** A sync that has not returned by then counts as failed: a disk that hangs tells no error. */
 export const SYNC_MS_MAX = 30_000
@@ -38,7 +42,9 @@ export class GroupCommit {
   /** Here a mark is the number of a sync. */
   #forSync: Waiting[] = []
   #syncs = 0
+  /** A write is due at the end of this turn; the other, within some milliseconds. */
   #flushing = false
+  #gathering = false
   /** What the sync that runs, or the last one, covers. */
   #covered: Mark
   #syncing = false
@@ -89,8 +95,11 @@ export class GroupCommit {
     return this.#failure !== undefined || this.#ring.hasRoom(bytes)
   }
 
-  /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
-  append(members: string, carried: readonly Carried[]): Mark {
+  /**
+   * Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. An entry that
+   * `mayGather` is written later than in this turn, unless somebody comes to wait for it.
+   */
+  append(members: string, carried: readonly Carried[], mayGather = false): Mark {
     if (this.isLeftOpen) return this.#written
     if (this.#failure !== undefined) throw this.#failure
     let mark: Mark
@@ -102,11 +111,27 @@ export class GroupCommit {
       if (this.#goOn) return this.#written
       throw failure
     }
-    if (!this.#flushing) {
-      this.#flushing = true
-      this.#schedule.soon(() => this.flush())
-    }
+    if (mayGather && this.#ring.gathered < GATHERED_BYTES) this.#flushLater()
+    else this.#flushSoon()
     return mark
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    this.#schedule.soon(() => {
+      this.#flushing = false
+      this.flush()
+    })
+  }
+
+  #flushLater(): void {
+    if (this.#gathering) return
+    this.#gathering = true
+    this.#schedule.after(WRITTEN_WITHIN_MS, () => {
+      this.#gathering = false
+      this.flush()
+    })
   }
 
   reached(mark: Mark, reach: Reach): boolean {
@@ -117,10 +142,13 @@ export class GroupCommit {
   when(mark: Mark, reach: Reach, done: Waiter): void {
     if (this.reached(mark, reach)) done()
     else if (this.#failure !== undefined) done(this.#failure)
-    else if (reach === 'written') this.#forWritten.push({ mark, done })
     else {
-      this.#forDurable.push({ mark, done })
-      if (mark <= this.#written) this.#sync()
+      if (mark > this.#written) this.#flushSoon()
+      if (reach === 'written') this.#forWritten.push({ mark, done })
+      else {
+        this.#forDurable.push({ mark, done })
+        if (mark <= this.#written) this.#sync()
+      }
     }
   }
 
@@ -152,7 +180,6 @@ export class GroupCommit {
 
   /** Hands what was appended to the kernel, and starts a sync where somebody waits for one. */
   flush(): void {
-    this.#flushing = false
     if (this.#failure !== undefined || this.#ring.isEmpty) return
     try {
       this.#ring.write()

@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { payloadIndex, readEntry, spelled } from '../book/entry.ts'
-import { BUNDLE_LEAVES_MAX, LEAF_BYTES_MAX, REFS_MAX } from '../book/format.ts'
+import { LEAF_BYTES_MAX, REFS_MAX } from '../book/format.ts'
 import { ENTRIES } from '../book/grammar.ts'
 import { BATCH_BYTES_MAX, type Batch, decodeEntries, type Entry as JournalEntry } from '../book/journal.ts'
-import type { NewPayload, NewRecord } from '../book/store.ts'
+import { COMMIT_LEAVES_MAX, type NewPayload, type NewRecord } from '../book/store.ts'
 
 /** What the book adds to an entry's members, at most: log, prev, salt, seq and v with their names. */
 const PLACE_BYTES_MAX = 320
@@ -31,7 +31,7 @@ export class Gathering {
   take(batch: Batch): boolean {
     const entries = decodeEntries(batch.bytes)
     const isFull =
-      this.#joined.count + entries.length > BUNDLE_LEAVES_MAX ||
+      this.#joined.count + entries.length > COMMIT_LEAVES_MAX ||
       this.#bytes + batch.bytes.length > BATCH_BYTES_MAX
     if (this.#last !== undefined && isFull) return false
     for (const entry of entries) this.#joined.add(readDraft(entry))

@@ -73,6 +73,7 @@ export type BookState = 'open' | 'low' | 'suspended'
 export interface Ready {
   readonly type: 'ready'
   readonly origin: string
+  /** The first one, where verifying begins; the present one where nobody left the first. */
   readonly vkey: string
   readonly size: number
   readonly journalPath: string

@@ -250,7 +250,7 @@ export class RecordedSession {
     const text = canonical({ ...saying, ts: now, sid: this.sid, ref } as Members)
     // An entry that the book refuses would stop it for good: recovery meets it again at every start.
     assert(ENTRIES.get(saying.kind)?.pattern.test(text), `no leaf can say ${text}`)
-    const mark = this.#log.append(text, carried)
+    const mark = this.#log.append(text, carried, this.mode === 'relaxed')
     // Only now: a text may be named again when its payload is in the journal.
     for (const keep of fresh) keep()
     return mark

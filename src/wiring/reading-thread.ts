@@ -8,6 +8,7 @@ import { Indexing } from '../read/follow-index.ts'
 import { NoAnswer } from '../read/questions.ts'
 import { Reader } from '../read/reader.ts'
 import { microseconds } from '../system/microseconds.ts'
+import { standBack } from '../system/priority.ts'
 import type { FromThread, ThreadData, ToThread } from './reading.ts'
 import { loadUnderstanding } from './understanding.ts'
 
@@ -25,6 +26,8 @@ if (role === 'index') keepIndex()
 else answerQuestions()
 
 function keepIndex(): void {
+  // It may fall behind for a while, where people's statements want every core.
+  standBack()
   const indexing = Indexing.open({ directory, kek, understanding })
   tell({ type: 'ready' })
   tell({ type: 'indexed', next: indexing.next })

@@ -33,6 +33,7 @@ export async function install(
   const text = readFileSync(config, 'utf8')
     .replace(':6432', `:${port}`)
     .replace(':2222', ':0')
+    .replace('127.0.0.1:8443', '127.0.0.1:0')
     .replace('targets: {}', `targets:\n${targets}`)
   writeFileSync(config, text)
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 
 /** One thing that a backend did, as it told it itself. */
 export type Logged =
-  /** A simple Query that could be read. */
+  /** A simple Query that could be read, or a command of replication. */
   | { readonly type: 'statement'; readonly text: string }
   | { readonly type: 'parse'; readonly name: string; readonly text: string }
   | { readonly type: 'bind'; readonly portal: string; readonly name: string }
@@ -111,10 +111,10 @@ function loggedOf(
   message: string,
   detail: string,
   code: string,
-  statement: string,
+  failed: string,
 ): Logged | undefined {
   if (severity === 'ERROR' || severity === 'FATAL' || severity === 'PANIC') {
-    return { type: 'error', severity, code, message, text: statement }
+    return { type: 'error', severity, code, message, text: failed }
   }
   const plain = (name = ''): string => (name === '<unnamed>' ? '' : name)
   if (severity === 'DEBUG2' || severity === 'DEBUG') {
@@ -124,7 +124,8 @@ function loggedOf(
     return bind === null ? undefined : { type: 'bind', portal: plain(bind[1]), name: plain(bind[2]) }
   }
   if (severity !== 'LOG') return undefined
-  if (message.startsWith('statement: ')) return { type: 'statement', text: message.slice(11) }
+  const statement = /^(?:statement|received replication command): ([\s\S]*)$/.exec(message)
+  if (statement !== null) return { type: 'statement', text: statement[1] ?? '' }
   const call = /^fastpath function call: ".*" \(OID (\d+)\)$/.exec(message)
   if (call !== null) return { type: 'call', oid: Number(call[1]) }
   const execute = /^execute (fetch from )?([^/:]*)(?:\/([^:]*))?: ([\s\S]*)$/.exec(message)

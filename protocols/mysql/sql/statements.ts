@@ -3,6 +3,7 @@
  * the files beside; a statement without a rule is `unknown`.
  */
 import { readAlter, readCreate, readDrop, readRename, readTruncate } from './definitions.ts'
+import { callsEffectful } from './functions.ts'
 import { readDelete, readInsert, readSelect, readUpdate, readWith } from './queries.ts'
 import {
   one,
@@ -27,7 +28,14 @@ export function readStatement(tokens: readonly Token[], depth = 0): Reading {
   const at = tokens.findIndex(({ key }) => key !== '(')
   const rule = depth > DEPTH_MAX ? undefined : RULES.get(tokens[at]?.key ?? '')
   if (rule === undefined || (at > 0 && rule !== readSelect)) return UNKNOWN
-  return rule({ tokens, at, inner: (words) => readStatement(words, depth + 1) })
+  return withCalls(rule({ tokens, at, inner: (words) => readStatement(words, depth + 1) }), tokens)
+}
+
+/** Wherever in a statement such a function is called, but for one that is only planned. */
+function withCalls(reading: Reading, tokens: readonly Token[]): Reading {
+  const isSaid = reading.parts.some(({ verb }) => verb === 'CALL' || verb === 'EXPLAIN' || verb === 'unknown')
+  if (isSaid || !callsEffectful(tokens)) return reading
+  return { ...reading, parts: [...reading.parts, { verb: 'CALL', tables: [] }] }
 }
 
 /** `ANALYZE TABLE a, b` and its like. MariaDB's `ANALYZE <statement>` executes the statement. */

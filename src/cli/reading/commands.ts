@@ -78,12 +78,17 @@ function addSessions(sessions: Command, io: Io, run: Run): void {
     .action((session: string, options) => run(killSession({ ...options, session }, io)))
 }
 
-/** How a command finds its gateway, or without one the keys of the book. */
+/** How a command finds its gateway, on this machine or elsewhere, or without one the keys of the book. */
 function gateway(command: Command): Command {
   return command
     .option('--data <dir>', "the gateway's data directory")
     .option('--config <file>', 'its configuration')
-    .option('--token-file <file>', 'a personal token, where the gateway demands one')
+    .option('--gateway <url>', "a gateway elsewhere: its console's address; else GATEBOOK_URL")
+    .option(
+      '--token-file <file>',
+      'a personal token, where one is demanded; for --gateway also GATEBOOK_TOKEN',
+    )
+    .option('--ca <file>', "the authority of the gateway's certificate, instead of the system's")
 }
 
 function reading(command: Command): Command {

@@ -6,8 +6,6 @@ import type { Frame, RecordingRow } from '../../read/answers.ts'
 import { evidencePage } from '../../read/evidence-page.ts'
 import { NoAnswer } from '../../read/questions.ts'
 import { PlaybackFilter, plainText } from '../../wiring/playback.ts'
-import { readKey } from '../book/verify.ts'
-import { dataOf } from '../gateway.ts'
 import type { Io } from '../io.ts'
 import { visible } from '../io.ts'
 import { collected, type OpenLibrary, type ReadOptions, reading } from './library.ts'
@@ -156,7 +154,7 @@ async function wholeText(record: string, { library, asker }: OpenLibrary): Promi
 /** A folder: the evidence line by line, the checkpoint, the key, and a page that checks all of it in a browser. */
 async function exportEvidence(options: ExportSessionOptions, open: OpenLibrary, io: Io): Promise<number> {
   const { output, session } = options
-  const vkey = await vkeyOf(options)
+  const vkey = formatVkey((await open.firstKey(options.key)).key)
   const lines = await collected(open.library.evidence(open.asker, session))
   const { checkpoint } = JSON.parse(lines[0] ?? '{}') as { checkpoint?: string }
   mkdirSync(output, { mode: 0o700 })
@@ -173,9 +171,4 @@ async function exportEvidence(options: ExportSessionOptions, open: OpenLibrary, 
     'the key in there proves nothing: whoever checks it takes the one that was kept elsewhere\n',
   )
   return 0
-}
-
-async function vkeyOf(options: ExportSessionOptions): Promise<string> {
-  const data = await dataOf(options)
-  return formatVkey(readKey(options.key, data).key)
 }

@@ -1,7 +1,9 @@
 /**
- * Where a command asks the book: the gateway that runs, which records what is asked, or, where none does, the book
- * itself, held meanwhile so that no gateway starts on it. That is no record, and whoever asks is told so.
+ * Where a command asks the book: a gateway elsewhere, by its console; the one that runs here; or, where none does, the
+ * book itself, held meanwhile so that no gateway starts on it. Gateways record what is asked. Who reads the book alone
+ * is no record, and is told so.
  */
+import type { Vkey } from '../../book/checkpoint.ts'
 import { holdLock } from '../../book/database.ts'
 import { bookFiles } from '../../book/files.ts'
 import { NoGatewayError } from '../../control/client.ts'
@@ -17,8 +19,11 @@ import { labelsOf, localRights, OWN_SESSIONS_ONLY } from '../../read/rights.ts'
 import { OperatorError } from '../../system/operator-error.ts'
 import { Reading } from '../../wiring/reading.ts'
 import { readKekBytes } from '../../wiring/recording.ts'
-import { ask, DEFAULT_CONFIG, type GatewayOptions } from '../gateway.ts'
+import { readKey } from '../book/verify.ts'
+import { ask, DEFAULT_CONFIG, dataOf, type GatewayOptions } from '../gateway.ts'
 import { configOrFail, EXIT, type Io, visible } from '../io.ts'
+import { gatewayUrl, RemoteGateway } from '../remote.ts'
+import { libraryOver } from './over-http.ts'
 
 export interface ReadOptions extends GatewayOptions {
   readonly reason?: string
@@ -27,6 +32,10 @@ export interface ReadOptions extends GatewayOptions {
 export interface OpenLibrary extends AsyncDisposable {
   readonly library: Library
   readonly asker: Asker
+  /** The first key, where verifying begins, and whether it came with the book instead of from outside. */
+  readonly firstKey: (
+    given: string | undefined,
+  ) => Promise<{ readonly key: Vkey; readonly fromOutside: boolean }>
 }
 
 type Reply =
@@ -36,6 +45,30 @@ type Reply =
 const PROGRESS_EVERY = 100_000
 
 export async function openLibrary(options: ReadOptions, io: Io): Promise<OpenLibrary> {
+  const url = gatewayUrl(options)
+  return url === undefined ? openHere(options, io) : openElsewhere(url, options)
+}
+
+async function openElsewhere(url: string, options: ReadOptions): Promise<OpenLibrary> {
+  const gateway = await RemoteGateway.open(url, options)
+  return {
+    library: libraryOver(gateway),
+    asker: asToken,
+    firstKey: async (given) => {
+      if (given !== undefined) return readKey(given, '')
+      const { vkey } = (await gateway.get('/book')) as { readonly vkey: string }
+      return { ...readKey(vkey, ''), fromOutside: false }
+    },
+    [Symbol.asyncDispose]: async () => gateway[Symbol.dispose](),
+  }
+}
+
+/** The gateway knows who asks, and why; what is said of it here does not count. */
+const asToken: Asker = { sub: 'local', rights: OWN_SESSIONS_ONLY }
+
+async function openHere(options: ReadOptions, io: Io): Promise<OpenLibrary> {
+  const firstKey: OpenLibrary['firstKey'] = async (given) =>
+    readKey(given, given === undefined ? await dataOf(options) : '')
   const reason = options.reason === undefined ? {} : { reason: options.reason }
   const remote = async <Q extends Question>(question: Q): Promise<AnswerTo<Q>> => {
     const reply = await ask<Reply>(options, 'read', { question, ...reason })
@@ -48,16 +81,14 @@ export async function openLibrary(options: ReadOptions, io: Io): Promise<OpenLib
   try {
     await remote({ type: 'state' })
     const library = new Library({ ask: (question) => remote(question), sleep })
-    // The gateway knows who asks; what is said of it here does not count.
-    const asker = { sub: 'local', rights: OWN_SESSIONS_ONLY, ...reason }
-    return { library, asker, [Symbol.asyncDispose]: async () => {} }
+    return { library, asker: asToken, firstKey, [Symbol.asyncDispose]: async () => {} }
   } catch (error) {
     if (!(error instanceof NoGatewayError)) throw error
   }
-  return openAlone(options, io)
+  return { ...(await openAlone(options, io)), firstKey }
 }
 
-async function openAlone(options: ReadOptions, io: Io): Promise<OpenLibrary> {
+async function openAlone(options: ReadOptions, io: Io): Promise<Omit<OpenLibrary, 'firstKey'>> {
   if (options.config === undefined && options.data !== undefined) {
     throw new OperatorError(
       'usage',
@@ -105,7 +136,7 @@ export function sayNoAnswer(error: NoAnswer, query: string, io: Io): number {
   if (error.code === 'query' && error.column !== undefined) {
     const before = visible(query.slice(0, error.column - 1)).length
     io.stderr.write(`  ${visible(query)}\n  ${' '.repeat(before)}^ ${visible(error.message)}\n`)
-  } else io.stderr.write(`${visible(error.message)}\n`)
+  } else for (const line of error.message.split('\n')) io.stderr.write(`${visible(line)}\n`)
   return EXIT_CODES[error.code]
 }
 
@@ -125,9 +156,15 @@ export async function reading(
   query: string,
   body: (open: OpenLibrary) => Promise<number>,
 ): Promise<number> {
-  try {
+  return answered(io, query, async () => {
     await using open = await openLibrary(options, io)
     return await body(open)
+  })
+}
+
+export async function answered(io: Io, query: string, body: () => Promise<number>): Promise<number> {
+  try {
+    return await body()
   } catch (error) {
     if (error instanceof NoAnswer) return sayNoAnswer(error, query, io)
     throw error

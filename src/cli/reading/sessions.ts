@@ -1,12 +1,11 @@
 /** `gatebook sessions`: what is open now, what was, what happened in one, and ending it. */
-import type { SessionRow as LiveRow } from '../../control/commands.ts'
 import type { SessionRow } from '../../read/answers.ts'
 import { PAGE_ROWS_MAX } from '../../read/answers.ts'
-import { ask, type GatewayOptions } from '../gateway.ts'
 import { type Io, printTable } from '../io.ts'
 import { flat, jsonLine, writeTable } from '../table.ts'
 import { ago, stamp } from '../times.ts'
-import { collected, type ReadOptions, reading } from './library.ts'
+import { answered, collected, type ReadOptions, reading } from './library.ts'
+import { type EndOptions, endSession, openSessions } from './live.ts'
 import { clockOf } from './player.ts'
 import { cellsOf, ROW_COLUMNS, took } from './query.ts'
 
@@ -19,17 +18,19 @@ export interface SessionsOptions extends ReadOptions {
 
 export async function listSessions(options: SessionsOptions, io: Io, now = Date.now()): Promise<number> {
   if (options.query !== undefined) return listPast({ ...options, query: options.query }, io)
-  const rows = await ask<readonly LiveRow[]>(options, 'sessions.list', {})
-  if (options.output === 'json') {
-    for (const row of rows) io.stdout.write(`${jsonLine(row)}\n`)
+  return answered(io, '', async () => {
+    const rows = await openSessions(options)
+    if (options.output === 'json') {
+      for (const row of rows) io.stdout.write(`${jsonLine(row)}\n`)
+      return 0
+    }
+    const head = ['SINCE (UTC)', 'WHO', 'TARGET', 'ROLES', 'FROM', 'LAST TRAFFIC', 'SESSION']
+    const shown = rows.map(({ since, user, target, roles, address, lastTraffic, session }) => [
+      ...[stamp(since), user, target, roles.join(','), address, `${ago(now - lastTraffic)} ago`, session],
+    ])
+    printTable(io, head, shown)
     return 0
-  }
-  const head = ['SINCE (UTC)', 'WHO', 'TARGET', 'ROLES', 'FROM', 'LAST TRAFFIC', 'SESSION']
-  const shown = rows.map(({ since, user, target, roles, address, lastTraffic, session }) => [
-    ...[stamp(since), user, target, roles.join(','), address, `${ago(now - lastTraffic)} ago`, session],
-  ])
-  printTable(io, head, shown)
-  return 0
+  })
 }
 
 async function listPast(options: SessionsOptions & { readonly query: string }, io: Io): Promise<number> {
@@ -150,15 +151,10 @@ export async function showSession(options: ShowOptions, io: Io): Promise<number>
   })
 }
 
-export interface KillOptions extends GatewayOptions {
-  readonly session: string
-  readonly reason?: string
-}
-
-export async function killSession(options: KillOptions, io: Io): Promise<number> {
-  const { session, reason } = options
-  const given = reason === undefined ? { session } : { session, reason }
-  const row = await ask<LiveRow>(options, 'sessions.kill', given)
-  io.stderr.write(`ended ${row.session}: ${flat(row.user)} on ${row.target}\n`)
-  return 0
+export async function killSession(options: EndOptions, io: Io): Promise<number> {
+  return answered(io, '', async () => {
+    const { user, target } = await endSession(options)
+    io.stderr.write(`ended ${options.session}: ${flat(user)} on ${target}\n`)
+    return 0
+  })
 }

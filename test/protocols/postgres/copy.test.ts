@@ -401,6 +401,7 @@ test('COPY BOTH, which replication uses, is counted and hashed in both direction
       `2 end ok bytes=9 meta(${JSON.stringify({
         in: { bytes: 6, sha256: createHash('sha256').update('status').digest('hex') },
         out: { bytes: 3, sha256: createHash('sha256').update('wal').digest('hex') },
+        content: 'not recorded',
       })})`,
       '1 end ok',
     ],

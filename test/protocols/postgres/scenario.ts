@@ -79,8 +79,8 @@ const LONG = 5000
 const CUTS_OF_LONG = 4
 
 /**
- * Plays a scenario whole, cut in two at every byte of every piece, byte by byte, and with verdicts at hand where there
- * are any: all must say the same.
+ * T-PG-14. Plays a scenario whole, cut in two at every byte of every piece, byte by byte, and with verdicts at hand
+ * where there are any: all must say the same.
  */
 export function check({ pieces, options, judge, ...expected }: Scenario): Relayed {
   const play = (cut?: Cut, more: Partial<RelayOptions> = {}) =>

@@ -629,6 +629,21 @@ describe('forwarding', () => {
     expect(talk.records.at(-1)).toMatchObject({ type: 'end', outcome: 'error' })
   })
 
+  test.each([
+    { type: 'closed', channel: 0 },
+    { type: 'refused', channel: 0, reason: 2, message: '' },
+  ] as const)('is not ended by “$type” from a host that has not been asked yet', (early) => {
+    const talk = new Talk().login()
+    talk.send(directTcpip(3, 'db', 1))
+    tell(talk, early)
+    allow(talk)
+    talk.run(talk.connection.end('client'))
+    expect(talk.records).toMatchObject([
+      { type: 'begin', op: 1 },
+      { type: 'end', op: 1, outcome: 'aborted' },
+    ])
+  })
+
   test('to a socket’s path', () => {
     const talk = new Talk().login()
     const fields = encodeForm(

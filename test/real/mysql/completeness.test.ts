@@ -1,25 +1,18 @@
 /**
- * Complete or refused: the server's own logs are the witness. Random conversations pass through the gateway; what the
- * server logged, the book has, and the reverse, each with the same outcome. Of those that the server answers in the
- * same way each time the client gets the same bytes as without a gateway.
+ * Complete or refused (T-ALL-02): the server's own logs are the witness. Random conversations pass through the
+ * gateway; what the server logged, the book has, and the reverse, each with the same outcome. Of those that the server
+ * answers in the same way each time the client gets the same bytes as without a gateway.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { TestGateway } from '../../support/gateway.ts'
 import type { BookReader, ReadBook, Session } from '../../support/gateway-book.ts'
 import { packet } from '../../support/mysql-play.ts'
 import { RawMysql } from '../../support/mysql-raw.ts'
+import { differenceOf, holdRandomConversations, type Temper } from '../random-conversations.ts'
 import { type Server, startServer } from './server.ts'
 import { shopBehindGateway } from './shop.ts'
-import { type Conversation, describeConversation, hold, makeConversation, type Temper } from './traffic.ts'
+import { type Conversation, describeConversation, hold, makeConversation } from './traffic.ts'
 import { compareWithLogs } from './witness.ts'
-
-const isSoak = process.env['GATEBOOK_SOAK'] === '1'
-/** Another run has other conversations; GATEBOOK_SEED repeats one. */
-const SEED = Number(process.env['GATEBOOK_SEED'] ?? Date.now() % 1_000_000_000)
-const COUNTS: Readonly<Record<Temper, number>> = isSoak ? { wild: 4000, tame: 2000 } : { wild: 160, tame: 80 }
-const AT_ONCE = 8
-const BATCH = 80
-const SHRINKING_MS_MAX = 30_000
 
 let server: Server
 let gateway: TestGateway
@@ -102,7 +95,7 @@ async function judge(held: readonly Held[]): Promise<Map<Conversation, string[]>
     const found =
       session === undefined ? ['the book has no such session'] : compareWithLogs(session, general, audited)
     if (!answered) found.push('an answer has not come')
-    if (direct !== undefined && !answer.equals(direct)) found.push(differenceOf(answer, direct))
+    if (direct !== undefined) found.push(...differenceOf(answer, direct))
     if (found.length > 0) {
       const told = session?.operations.map((one) => `  ${JSON.stringify(one)}`) ?? []
       const logs = [...general, ...audited.map(({ text, code }) => `${code}: ${text}`)]
@@ -112,75 +105,10 @@ async function judge(held: readonly Held[]): Promise<Map<Conversation, string[]>
   return findings
 }
 
-function differenceOf(through: Buffer, direct: Buffer): string {
-  const at = through.findIndex((byte, i) => byte !== direct[i])
-  const around = (bytes: Buffer): string =>
-    JSON.stringify(bytes.toString('latin1', Math.max(0, at - 80), at + 160))
-  return `at ${at} the client gets ${around(through)} instead of ${around(direct)}`
-}
-
-async function holdAll(conversations: readonly Conversation[], temper: Temper): Promise<Held[]> {
-  const held: Held[] = []
-  const left = [...conversations]
-  const work = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift())
-      held.push(await holdBoth(next, temper))
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, work))
-  return held
-}
-
-/** What is found, whatever it is found of: to tell a finding from another that comes of what was left out. */
-function kindOf(found: readonly string[] | undefined): string {
-  return (found?.[0] ?? '').replace(/\d+/g, '').slice(0, 30)
-}
-
-/** Leaves actions out as long as the same is still found. */
-async function shrink(conversation: Conversation, kind: string, temper: Temper): Promise<Conversation> {
-  const until = Date.now() + SHRINKING_MS_MAX
-  let smallest = conversation
-  for (let size = smallest.actions.length >> 1; size >= 1 && Date.now() < until; ) {
-    let shrunk = false
-    for (let at = 1; at < smallest.actions.length && Date.now() < until; at += size) {
-      const actions = [...smallest.actions.slice(0, at), ...smallest.actions.slice(at + size)]
-      const smaller = { ...smallest, actions }
-      const findings = await judge([await holdBoth(smaller, temper)])
-      if (kindOf(findings.get(smaller)) !== kind) continue
-      smallest = smaller
-      shrunk = true
-      break
-    }
-    if (!shrunk) size >>= 1
-  }
-  return smallest
-}
-
-async function complain(
-  conversation: Conversation,
-  found: readonly string[],
-  temper: Temper,
-): Promise<string> {
-  const smallest = await shrink(conversation, kindOf(found), temper)
-  const again =
-    smallest === conversation ? found : (await judge([await holdBoth(smallest, temper)])).get(smallest)
-  return [`GATEBOOK_SEED=${SEED}: ${temper}, ${describeConversation(smallest)}`, ...(again ?? found)].join(
-    '\n',
-  )
-}
-
-describe('random conversations', () => {
-  test.each(['tame', 'wild'] as const)(
-    '%s: the book and the server’s logs say the same',
-    async (temper) => {
-      const count = COUNTS[temper]
-      for (let at = 0; at < count; at += BATCH) {
-        const seeds = Array.from({ length: Math.min(BATCH, count - at) }, (_, i) => SEED + at + i)
-        const conversations = seeds.map((seed) => makeConversation(seed, temper))
-        const findings = await judge(await holdAll(conversations, temper))
-        for (const [conversation, found] of findings) expect.fail(await complain(conversation, found, temper))
-      }
-      expect(gateway.verify().openSessions.length, 'the gateway’s own session').toBe(1)
-    },
-    isSoak ? 3600_000 : 120_000,
-  )
+holdRandomConversations<Conversation, Held>({
+  make: makeConversation,
+  describe: describeConversation,
+  hold: holdBoth,
+  judge,
+  verify: () => expect(gateway.verify().openSessions.length, 'the gateway’s own session').toBe(1),
 })

@@ -8,6 +8,7 @@ import { u32 } from '../../protocols/mysql/relay-setting.ts'
 import { type Random, random } from '../../support/fuzz.ts'
 import { packet } from '../../support/mysql-play.ts'
 import { FLAGS, MARIADB, type RawMysql } from '../../support/mysql-raw.ts'
+import { type Cut, describeActions, sendCut, type Temper } from '../random-conversations.ts'
 
 export type Action =
   | { readonly type: 'send'; readonly what: string; readonly bytes: Uint8Array }
@@ -20,13 +21,10 @@ export interface Conversation {
   readonly actions: readonly Action[]
   readonly flags: number
   readonly mariadb: number
-  readonly cut: 'whole' | 'bytes' | 'anywhere'
+  readonly cut: Cut
   /** `farewell` waits for all answers before it says goodbye. */
   readonly ending: 'farewell' | 'quit' | 'destroy' | 'half-close' | 'mid-packet'
 }
-
-/** `tame`: the server answers it in the same way each time, byte for byte. */
-export type Temper = 'tame' | 'wild'
 
 const ACTIONS_MIN = 4
 const ACTIONS_MORE = 30
@@ -332,30 +330,7 @@ async function readAll(raw: RawMysql, said: () => void): Promise<boolean> {
   return isLast
 }
 
-async function sendCut(
-  raw: RawMysql,
-  bytes: Uint8Array,
-  cut: Conversation['cut'],
-  dice: Random,
-): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const length =
-      cut === 'whole' ? bytes.length : cut === 'bytes' ? 1 : 1 + dice.below(Math.min(200, bytes.length))
-    raw.send(bytes.subarray(at, at + length))
-    at += length
-    // So that the system sends it by itself.
-    if (cut !== 'whole' && at < bytes.length) await new Promise<void>((done) => setImmediate(done))
-  }
-}
-
 export function describeConversation({ seed, actions, cut, ending, flags, mariadb }: Conversation): string {
-  const lines = actions.map((action) => {
-    if (action.type !== 'send') return JSON.stringify(action)
-    const shown = Buffer.from(action.bytes)
-      .toString('latin1')
-      .replace(/[^ -~]/g, '.')
-    return `${action.what.padEnd(9)} ${shown}`
-  })
   const agreed = `flags 0x${flags.toString(16)}, MariaDB's 0x${mariadb.toString(16)}`
-  return [`seed ${seed}, ${agreed}, cut ${cut}, ending by ${ending}`, ...lines].join('\n')
+  return [`seed ${seed}, ${agreed}, cut ${cut}, ending by ${ending}`, ...describeActions(actions)].join('\n')
 }

@@ -8,7 +8,7 @@ import { openShop } from '../../support/gateway-shop.ts'
 import { SERVER_PASSWORD, startServer } from '../../support/postgres-server.ts'
 
 const LOOK_EVERY_MS = 50
-const PRESS_EVERY_MS = 1000
+const PRESS_EVERY_MS = 5000
 
 /** How a program reaches the shop's database as the superuser. */
 export interface Way {

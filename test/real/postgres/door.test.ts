@@ -418,8 +418,6 @@ describe('the way to a target', () => {
   })
 
   test.each([
-    [{ replication: 'true' }, 'replication is not allowed here'],
-    [{ replication: 'database' }, 'replication is not allowed here'],
     [{ options: '-c log_statement=none' }, 'a startup setting is not allowed'],
     [{ session_preload_libraries: 'evil' }, 'a startup setting is not allowed'],
   ])('with %j is refused as a decision of its session', async (parameters, what) => {

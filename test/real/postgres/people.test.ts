@@ -298,17 +298,22 @@ describe('in the middle of what somebody does', () => {
     expect([code, err.split('\n')[0]]).toEqual([1, 'ERROR:  ALTER ROLE is not allowed by policy "no-drops"'])
   })
 
-  test('a token is revoked: the session that it opened ends, and says so', async () => {
-    const { secret, token } = gateway.createToken('alice')
-    const raw = await logIn({ ...as('alice~orders', gateway.port()), password: secret })
+  test.each([
+    ['is revoked', 3600_000],
+    ['expires', 2000],
+  ])('T-PG-03: a token %s: its session ends, and SCRAM lets it open no other', async (what, expiresInMs) => {
+    const { secret, token } = gateway.createToken('alice', expiresInMs)
+    const login = { ...as('alice~orders', gateway.port()), password: secret, from: '127.0.0.43' }
+    const raw = await logIn(login)
     const { localPort } = raw.socket
-    gateway.revokeToken(token.id)
-    gateway.clock.advance(1000)
+    if (what === 'is revoked') gateway.revokeToken(token.id)
+    gateway.clock.advance(3000)
     const [told] = await raw.rest()
     expect([told?.fields['S'], told?.fields['C'], told?.fields['M']]).toEqual([
       ...['FATAL', '57P01', 'this session was ended: its token was revoked or has expired'],
     ])
     expect((await endedSession(gateway, localPort)).why).toBe('admin')
+    await expect(logIn(login)).rejects.toMatchObject({ fields: { C: '28P01' } })
   })
 
   test('T-PG-19: a reader cannot write, whatever is tried', async () => {

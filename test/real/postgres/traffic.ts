@@ -5,6 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { front, type RawConnection, type RawSession } from '../../support/clients-raw.ts'
+import { type Random, random } from '../../support/fuzz.ts'
+import { type Cut, describeActions, sendCut, type Temper } from '../random-conversations.ts'
 
 /** One thing that a client does, in one or more messages. */
 export type Action =
@@ -16,48 +18,16 @@ export type Action =
 export interface Conversation {
   readonly seed: number
   readonly actions: readonly Action[]
-  readonly cut: 'whole' | 'bytes' | 'anywhere'
+  readonly cut: Cut
   /** `farewell` waits for all answers before it terminates. */
   readonly ending: 'farewell' | 'terminate' | 'destroy' | 'half-close' | 'mid-message'
-}
-
-/** `tame`: the server answers it in the same way each time, byte for byte. */
-export type Temper = 'tame' | 'wild'
-
-export class Dice {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0
-  }
-
-  /** mulberry32. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let t = this.#state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-
-  below(limit: number): number {
-    return Math.floor(this.next() * limit)
-  }
-
-  chance(share: number): boolean {
-    return this.next() < share
-  }
-
-  of<const T>(list: readonly [T, ...T[]]): T {
-    return list[this.below(list.length)] ?? list[0]
-  }
 }
 
 const ACTIONS_MIN = 4
 const ACTIONS_MORE = 30
 
 export function makeConversation(seed: number, temper: Temper): Conversation {
-  const dice = new Dice(seed)
+  const dice = random(seed)
   const writer = new Writer(dice, seed, temper)
   const count = ACTIONS_MIN + dice.below(ACTIONS_MORE)
   const actions: Action[] = [writer.setUp()]
@@ -65,21 +35,22 @@ export function makeConversation(seed: number, temper: Temper): Conversation {
     actions.push(...writer.action())
     if (dice.chance(0.15)) actions.push({ type: 'pause' })
   }
-  const cut = dice.of(['whole', 'whole', 'bytes', 'anywhere', 'anywhere'])
-  const wild = dice.of(['terminate', 'destroy', 'half-close', 'mid-message'])
+  const cut = dice.pick<Cut>(['whole', 'whole', 'bytes', 'anywhere', 'anywhere'])
+  const wild = dice.pick<Conversation['ending']>(['terminate', 'destroy', 'half-close', 'mid-message'])
   return { seed, actions, cut, ending: temper === 'tame' ? 'farewell' : wild }
 }
 
 const NAMES = ['', '', 's0', 's1', 's2'] as const
 const PORTALS = ['', '', '', 'p0', 'p1'] as const
+const KINDS = ['parse', 'bind', 'execute', 'execute', 'describe', 'close', 'flush'] as const
 
 class Writer {
-  readonly #dice: Dice
+  readonly #dice: Random
   readonly #seed: number
   readonly #temper: Temper
   #count = 0
 
-  constructor(dice: Dice, seed: number, temper: Temper) {
+  constructor(dice: Random, seed: number, temper: Temper) {
     this.#dice = dice
     this.#seed = seed
     this.#temper = temper
@@ -91,13 +62,13 @@ class Writer {
 
   action(): Action[] {
     const dice = this.#dice
-    const roll = dice.next()
-    if (roll < 0.26) return [this.#query()]
-    if (roll < 0.34) return this.#copy()
-    if (roll < 0.62) return this.#extended()
-    if (roll < 0.72) return [this.#send('sync', front.sync)]
-    if (roll < 0.92) return [this.#single()]
-    if (roll < 0.96) return [this.#call()]
+    const roll = dice.below(100)
+    if (roll < 26) return [this.#query()]
+    if (roll < 34) return this.#copy()
+    if (roll < 62) return this.#extended()
+    if (roll < 72) return [this.#send('sync', front.sync)]
+    if (roll < 92) return [this.#single()]
+    if (roll < 96) return [this.#call()]
     return this.#temper === 'tame' ? [this.#stray()] : [this.#wild()]
   }
 
@@ -112,7 +83,7 @@ class Writer {
   /** A statement that is no COPY FROM STDIN; `$` where it takes a parameter. */
   #text(parameter: string): string {
     const { tag, n } = { tag: this.#tag(), n: this.#count }
-    return this.#dice.of([
+    return this.#dice.pick([
       `select ${n} ${tag}`,
       `select ${parameter}::int + ${n} ${tag}`,
       `select generate_series(1, 4), ${parameter}::int ${tag}`,
@@ -131,10 +102,10 @@ class Writer {
       `rollback to savepoint s ${tag}`,
       `prepare q${n % 3} as select $1::int ${tag}`,
       `execute q${n % 3}(${n}) ${tag}`,
-      `deallocate ${this.#dice.of(['q0', 's0', 's1', 'all'])} ${tag}`,
+      `deallocate ${this.#dice.pick(['q0', 's0', 's1', 'all'])} ${tag}`,
       `declare c${n} cursor for select generate_series(1, 3) ${tag}`,
-      `set client_encoding to '${this.#dice.of(['UTF8', 'LATIN1'])}' ${tag}`,
-      `set standard_conforming_strings to ${this.#dice.of(['on', 'off'])} ${tag}`,
+      `set client_encoding to '${this.#dice.pick(['UTF8', 'LATIN1'])}' ${tag}`,
+      `set standard_conforming_strings to ${this.#dice.pick(['on', 'off'])} ${tag}`,
       `show server_version ${tag}`,
       tag,
     ])
@@ -159,9 +130,9 @@ class Writer {
     const data: Uint8Array[] = []
     for (let i = dice.below(4); i > 0; i--) {
       data.push(
-        front.copyData(dice.of(['1\tone\n', '2\ttwo\n3\tthree\n', 'half a', 'not a number\tx\n', ''])),
+        front.copyData(dice.pick(['1\tone\n', '2\ttwo\n3\tthree\n', 'half a', 'not a number\tx\n', ''])),
       )
-      if (dice.chance(0.15)) data.push(dice.of([front.flush, front.sync]))
+      if (dice.chance(0.15)) data.push(dice.pick([front.flush, front.sync]))
     }
     const end = dice.chance(0.8) ? front.copyDone : front.copyFail(`enough ${this.#tag()}`)
     const sync = bySimple ? [] : [front.sync]
@@ -174,15 +145,15 @@ class Writer {
 
   #extended(): Action[] {
     const dice = this.#dice
-    const [name, portal] = [dice.of(NAMES), dice.of(PORTALS)]
+    const [name, portal] = [dice.pick(NAMES), dice.pick(PORTALS)]
     const text = this.#text('$1')
     const actions = [this.#send('parse', front.parse(name, text, dice.chance(0.5) ? [23] : []))]
     if (dice.chance(0.4)) actions.push(this.#send('describe', front.describe('S', name)))
     actions.push(this.#bind(portal, name, text.includes('$1')))
     if (dice.chance(0.4)) actions.push(this.#send('describe', front.describe('P', portal)))
-    const limit = dice.of([0, 0, 0, 1, 2])
+    const limit = dice.pick([0, 0, 0, 1, 2])
     actions.push(this.#send('execute', front.execute(portal, limit)))
-    if (limit > 0) actions.push(this.#send('execute', front.execute(portal, dice.of([0, 1]))))
+    if (limit > 0) actions.push(this.#send('execute', front.execute(portal, dice.pick([0, 1]))))
     if (dice.chance(0.2)) actions.push(this.#send('close', front.close('P', portal)))
     if (dice.chance(0.7)) actions.push(this.#send('sync', front.sync))
     return actions
@@ -202,8 +173,8 @@ class Writer {
 
   #single(): Action {
     const dice = this.#dice
-    const [name, portal] = [dice.of(NAMES), dice.of(PORTALS)]
-    const kind = dice.of(['parse', 'bind', 'execute', 'execute', 'describe', 'close', 'flush'])
+    const [name, portal] = [dice.pick(NAMES), dice.pick(PORTALS)]
+    const kind = dice.pick(KINDS)
     switch (kind) {
       case 'parse':
         return this.#send(kind, front.parse(name, this.#text('$1')))
@@ -211,7 +182,7 @@ class Writer {
         return this.#bind(portal, name)
       case 'execute':
         // PostgreSQL 15 crashes when it logs an Execute of the unnamed portal that a failed Query has left behind.
-        return this.#send(kind, front.execute(dice.of(['p0', 'p1']), dice.of([0, 1, 2])))
+        return this.#send(kind, front.execute(dice.pick(['p0', 'p1']), dice.pick([0, 1, 2])))
       case 'describe':
         return this.#send(kind, dice.chance(0.5) ? front.describe('S', name) : front.describe('P', portal))
       case 'close':
@@ -223,14 +194,17 @@ class Writer {
 
   #call(): Action {
     const [abs, unknown] = [1251, 99_999]
-    const oid = this.#dice.of([abs, abs, unknown])
+    const oid = this.#dice.pick([abs, abs, unknown])
     return this.#send('call', front.call(oid, this.#dice.chance(0.8) ? [String(-++this.#count)] : []))
   }
 
   /** The server ignores it where no COPY runs. */
   #stray(): Action {
     const dice = this.#dice
-    return this.#send('stray', dice.of([front.copyDone, front.copyFail('stray'), front.copyData('stray\n')]))
+    return this.#send(
+      'stray',
+      dice.pick([front.copyDone, front.copyFail('stray'), front.copyData('stray\n')]),
+    )
   }
 
   #wild(): Action {
@@ -251,7 +225,7 @@ export async function hold(
   cancel: (right: boolean) => Promise<void>,
 ): Promise<void> {
   const { actions, cut, ending, seed } = conversation
-  const dice = new Dice(seed ^ 0x5eed)
+  const dice = random(seed ^ 0x5eed)
   const farewell = Promise.withResolvers<void>()
   const read = readAll(raw, farewell.resolve)
   const cancels: Promise<void>[] = []
@@ -284,29 +258,6 @@ async function readAll(raw: RawConnection, said: () => void): Promise<void> {
   said()
 }
 
-async function sendCut(
-  raw: RawConnection,
-  bytes: Uint8Array,
-  cut: Conversation['cut'],
-  dice: Dice,
-): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const length =
-      cut === 'whole' ? bytes.length : cut === 'bytes' ? 1 : 1 + dice.below(Math.min(200, bytes.length))
-    raw.send(bytes.subarray(at, at + length))
-    at += length
-    // So that the system sends it by itself.
-    if (cut !== 'whole' && at < bytes.length) await new Promise<void>((done) => setImmediate(done))
-  }
-}
-
 export function describeConversation({ seed, actions, cut, ending }: Conversation): string {
-  const lines = actions.map((action) => {
-    if (action.type !== 'send') return JSON.stringify(action)
-    const shown = Buffer.from(action.bytes)
-      .toString('latin1')
-      .replace(/[^ -~]/g, '.')
-    return `${action.what.padEnd(9)} ${shown}`
-  })
-  return [`seed ${seed}, cut ${cut}, ending by ${ending}`, ...lines].join('\n')
+  return [`seed ${seed}, cut ${cut}, ending by ${ending}`, ...describeActions(actions)].join('\n')
 }

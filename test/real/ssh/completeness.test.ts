@@ -14,7 +14,7 @@ import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 const SOAK = process.env['GATEBOOK_SOAK'] !== undefined
 const SEED = SOAK ? Number(process.env['GATEBOOK_FUZZ_SEED']) : 20261128
-const SESSIONS = SOAK ? 1000 : 24
+const SESSIONS = SOAK ? Number(process.env['GATEBOOK_SESSIONS'] ?? 1000) : 24
 const STDIN_KEPT = 1024 * 1024
 
 let sshd: Sshd

@@ -210,6 +210,40 @@ describe('what is not granted is denied, with its reason', () => {
   })
 })
 
+describe('replication', () => {
+  const request = { protocol: 'postgres', named: 'billing', database: 'invoices', replication: true } as const
+  const text = changed(
+    [['  shell: {', '  backup: { targets: [billing], replication: true }\n  shell: {']],
+    CONFIG,
+  )
+  const granting = changed([['  - { group: ops, role: shell }', '  - { group: ops, role: backup }']], text)
+
+  test('needs a role that names it', () => {
+    expect(ask('bob', request, MONDAY_NOON, text)).toMatchObject({
+      type: 'denied',
+      cause: 'replication',
+      what: 'replication of "billing" is not allowed for bob',
+      why: 'It carries data past the record of statements, and no role of yours (biller) has "replication".',
+      target: 'billing',
+      lines: ['group ops → biller (config.yaml:25): holds, without replication'],
+      next: NEXT,
+    })
+    const decision = ask('bob', request, MONDAY_NOON, granting)
+    expect(decision.type === 'granted' && decision.grant.access.replication).toBe(true)
+  })
+
+  test('ends with that role, while statements go on under another', () => {
+    const ofBob = (given: AccessRequest): Grant => {
+      const decision = ask('bob', given, MONDAY_NOON, granting)
+      if (decision.type === 'denied') throw new Error(decision.why)
+      return decision.grant
+    }
+    expect(renew(ofBob(request), loadGood(text), MONDAY_NOON)).toMatchObject({ cause: 'replication' })
+    const plain = ofBob({ ...request, replication: false })
+    expect(renew(plain, loadGood(text), MONDAY_NOON)).toMatchObject({ type: 'granted' })
+  })
+})
+
 describe('while a session lives', () => {
   const orders = { protocol: 'postgres', named: 'orders' } as const
 

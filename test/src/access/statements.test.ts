@@ -78,6 +78,12 @@ describe('roles', () => {
       'all',
     ],
     [
+      'replication, if it says so, whatever statements it lists',
+      '  some: { targets: [orders], replication: true, statements: { allow: [SELECT] } }',
+      facts(part('REPLICATION')),
+      'some',
+    ],
+    [
       'reading, if it is read-only',
       '  ro: { targets: [orders], read_only: true }',
       facts(part('SELECT', 't'), part('COPY TO')),
@@ -127,6 +133,13 @@ describe('roles', () => {
       ALL,
       facts(part('COPY PROGRAM')),
       { why: 'Role all does not name COPY PROGRAM.' },
+    ],
+    ['replication', ALL, facts(part('REPLICATION')), { why: 'Role all does not name REPLICATION.' }],
+    [
+      'replication by a class',
+      '  some: { targets: [orders], statements: { allow: [admin] } }',
+      facts(part('REPLICATION')),
+      { cause: 'statement' },
     ],
     ['programs in a text that might be another', ALL, disputed(part('COPY PROGRAM')), { cause: 'statement' }],
     [

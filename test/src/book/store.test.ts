@@ -53,10 +53,15 @@ describe('a commit', () => {
     checkBook(directory)
   })
 
-  test('holds at most 512 records', () => {
-    using open = openStore(newBook())
-    expect(() => open.store.append(heartbeats(513))).toThrow(RangeError)
-    expect(open.store.append(heartbeats(512)).size).toBe(512)
+  test('holds at most 2,048 records, in rows of 512', () => {
+    const directory = newBook()
+    using open = openStore(directory)
+    expect(() => open.store.append(heartbeats(2049))).toThrow(RangeError)
+    expect(open.store.append(heartbeats(2048)).size).toBe(2048)
+    expect(open.store.append(heartbeats(700)).size).toBe(2748)
+    const counts = open.book.db.prepare('SELECT count FROM bundle ORDER BY first').pluck().all()
+    expect(counts).toEqual([512, 512, 512, 512, 512, 188])
+    checkBook(directory)
   })
 
   test('refuses what no leaf can say, and goes on', () => {
@@ -172,6 +177,23 @@ describe('checkpoints', () => {
     expect(kept(open)).toEqual([1, 2])
     checkBook(directory)
   })
+})
+
+test('what is stored is not replaced by accident', () => {
+  using open = openStore(newBook())
+  const { db } = open.book
+  open.store.append(heartbeats(1))
+  db.prepare('INSERT INTO payload VALUES (?,?,?)').run('aaaaaaaaaaaaaaaa', 0, Buffer.alloc(40))
+  for (const sql of [
+    "REPLACE INTO payload VALUES ('aaaaaaaaaaaaaaaa', 0, x'00')",
+    "INSERT INTO payload VALUES ('aaaaaaaaaaaaaaaa', 0, x'00')",
+    'DELETE FROM payload',
+    "UPDATE payload SET data = x'00'",
+    'REPLACE INTO bundle SELECT first, count, codec, crc + 1, leaves FROM bundle',
+    'UPDATE bundle SET crc = crc + 1',
+    'DELETE FROM bundle',
+  ])
+    expect(() => db.exec(sql), sql).toThrow(/append-only|no erase record|UNIQUE|not the next record/)
 })
 
 test('tiles are written when they fill, at every level, and a book opened again goes on with them', () => {

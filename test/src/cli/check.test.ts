@@ -68,13 +68,21 @@ describe('the baseline of access', () => {
       err: `${baseline} written\n`,
     })
     expect(JSON.parse(readFileSync(baseline, 'utf8'))).toEqual({
-      version: 1,
+      version: 2,
       access: { alice: { orders: ['reader: at most 100 rows'] }, ci: {} },
-      policies: ['no-bare-delete: {"verb":["DELETE"],"where":"none"}'],
+      reading: { alice: [], ci: [] },
+      logins: { alice: [], ci: [] },
+      listeners: { postgres: ['postgres 127.0.0.1:6432'] },
       targets: {
-        orders: 'postgres db-1.internal:5432 as app',
-        web: 'ssh web-1.internal:22 as deploy: shell, exec, sftp',
+        orders: ['postgres db-1.internal:5432 as app', 'label env=prod'],
+        web: [
+          'ssh web-1.internal:22 as deploy',
+          'host key ssh-ed25519 SHA256:2Fb0cYJEGAEWR9mIRLWLsAqKcyYlzdWlvZ5lCkYN6Uw',
+          ...['allow shell', 'allow exec', 'allow sftp', 'env LANG', 'env LC_*'],
+        ],
       },
+      policies: ['no-bare-delete: {"verb":["DELETE"],"where":"none"}'],
+      gateway: ['control socket: whoever reaches it', 'parameters: mask'],
     })
     const reordered = changed([['groups: [engineering]', 'groups: [engineering, security]']])
     expect(await run(reordered, { baseline })).toMatchObject({ code: 0 })
@@ -103,7 +111,7 @@ describe('the baseline of access', () => {
       'another host behind a name',
       'db-1.internal',
       'db-2.internal',
-      'changed targets.orders: "postgres db-1.internal:5432 as app" -> "postgres db-2.internal:5432 as app"',
+      'removed targets.orders: "postgres db-1.internal:5432 as app"\nadded targets.orders: "postgres db-2.internal:5432 as app"',
     ],
   ])('tells %s, and exits with 5', async (_, from, to, drift) => {
     await run(SMALL, { baseline, writeBaseline: true })
@@ -113,24 +121,27 @@ describe('the baseline of access', () => {
 
   test('tells drift as JSON and as annotations', async () => {
     await run(SMALL, { baseline, writeBaseline: true })
-    const wider = changed([['db-1.internal', 'db-2.internal']])
-    const change = {
-      path: 'targets.orders',
-      before: 'postgres db-1.internal:5432 as app',
-      after: 'postgres db-2.internal:5432 as app',
-    }
+    const wider = changed([['address: web-1', 'forward: ["*:*"]\n    address: web-1']])
     expect(JSON.parse((await run(wider, { baseline, format: 'json' })).out)).toEqual({
       faults: [],
-      drift: [change],
+      drift: [{ path: 'targets.web', after: 'forward *:*' }],
     })
     expect((await run(wider, { baseline, format: 'github' })).out).toMatch(
-      /^::error file=.*,line=1,col=1::changed targets\.orders/,
+      /^::error file=.*,line=1,col=1::added targets\.web: "forward/,
     )
   })
 
   test('is written nowhere but where it is told', async () => {
     const told = 'gatebook: --write-baseline needs to know which file: --baseline FILE\n'
     expect(await run(SMALL, { writeBaseline: true })).toEqual({ code: 2, out: '', err: told })
+  })
+
+  test('of an older version, which did not speak of all, is no agreement', async () => {
+    writeFileSync(baseline, JSON.stringify({ version: 1, access: {} }))
+    expect(await run(SMALL, { baseline })).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/has version 1 and speaks of less than version 2: .*--write-baseline/),
+    })
   })
 
   test('that cannot be read is an error of usage', async () => {

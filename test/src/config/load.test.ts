@@ -266,6 +266,14 @@ const BAD: readonly (readonly [string, string, string, readonly string[]])[] = [
     ['config.yaml:32:16  roles.reader.read_only  target "orders" has no read_only_credentials'],
   ],
   [
+    'replication under a limit that it cannot keep',
+    'max_rows: 100',
+    'max_rows: 100\n    replication: true',
+    [
+      'config.yaml:33:18  roles.reader.replication  replication carries all data of the server, so "max_rows" cannot hold beside it: use two roles',
+    ],
+  ],
+  [
     'reading only over SSH',
     'targets: [orders]\n    max_rows: 100',
     'targets: [web]\n    read_only: true',

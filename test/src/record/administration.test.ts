@@ -115,6 +115,16 @@ test('the signing key changes while records come in', async () => {
   expect(leaves.filter(({ act }) => act === 'key.rotate')).toHaveLength(2)
 })
 
+test('the key that a gateway tells is the first one, whatever it signs with', async () => {
+  const directory = newBook()
+  const { recorder } = await startRecorder(directory)
+  const { vkey } = recorder.opened
+  await rotateSigningKey(recorder, local)
+  await recorder.stop()
+  const again = await startRecorder(directory)
+  expect(again.recorder.opened.vkey).toBe(vkey)
+})
+
 describe('a new key encryption key', () => {
   const [old, next] = [new Kek(KEK_BYTES), new Kek(Buffer.alloc(32, 9))]
 

@@ -9,10 +9,12 @@ import {
 } from '../../../src/book/journal.ts'
 import {
   DURABLE_WITHIN_MS,
+  GATHERED_BYTES,
   GroupCommit,
   type Mark,
   type Reach,
   SYNC_MS_MAX,
+  WRITTEN_WITHIN_MS,
 } from '../../../src/record/group-commit.ts'
 import { FakeDisk } from '../../support/disk.ts'
 import { HandSchedule } from '../../support/schedule.ts'
@@ -38,8 +40,9 @@ class Bench {
     })
   }
 
-  put(name: string, bytes = 0): Mark {
-    return this.log.append(`{"${name}"}`, bytes === 0 ? [] : [{ ref: 0, bytes: Buffer.alloc(bytes) }])
+  put(name: string, bytes = 0, mayGather = false): Mark {
+    const carried = bytes === 0 ? [] : [{ ref: 0, bytes: Buffer.alloc(bytes) }]
+    return this.log.append(`{"${name}"}`, carried, mayGather)
   }
 
   when(mark: Mark, reach: Reach, name: string): void {
@@ -207,6 +210,54 @@ describe('what nobody waits for', () => {
     bench.schedule.turn()
     bench.schedule.pass(DURABLE_WITHIN_MS)
     expect(bench.disk.isSyncing, 'and the clock still runs for what comes after').toBe(true)
+  })
+})
+
+describe('what may gather', () => {
+  test('is written once for many turns, and durable soon after', () => {
+    const bench = new Bench()
+    for (const name of ['a', 'b', 'c']) {
+      bench.put(name, 0, true)
+      bench.schedule.turn()
+      bench.schedule.pass(1)
+    }
+    expect(bench.disk.writes).toHaveLength(0)
+    bench.schedule.pass(WRITTEN_WITHIN_MS)
+    expect([bench.disk.writes.length, bench.marks.written]).toEqual([1, 1])
+    bench.schedule.pass(DURABLE_WITHIN_MS)
+    bench.disk.endSync()
+    expect(bench.surviving).toEqual([1])
+
+    bench.put('d', 0, true)
+    bench.schedule.pass(WRITTEN_WITHIN_MS)
+    expect(bench.disk.writes, 'and the clock starts anew').toHaveLength(2)
+  })
+
+  test.each(['written', 'durable'] as const)(
+    'goes with this turn when somebody waits until it is %s',
+    (reach) => {
+      const bench = new Bench()
+      const mark = bench.put('a', 0, true)
+      bench.schedule.turn()
+      bench.when(mark, reach, 'a')
+      bench.schedule.turn()
+      expect(bench.disk.writes).toHaveLength(1)
+      if (reach === 'durable') bench.disk.endSync()
+      expect(bench.told).toEqual(['a'])
+      bench.schedule.pass(WRITTEN_WITHIN_MS)
+      expect(bench.disk.writes, 'what the clock finds empty is not written').toHaveLength(1)
+    },
+  )
+
+  test('goes with this turn when much has gathered, or one that must not wait comes', () => {
+    const bench = new Bench()
+    bench.put('a', GATHERED_BYTES, true)
+    bench.schedule.turn()
+    expect(bench.disk.writes).toHaveLength(1)
+    bench.put('b', 0, true)
+    bench.put('c')
+    bench.schedule.turn()
+    expect([bench.disk.writes.length, bench.marks.written]).toEqual([2, 2])
   })
 })
 
@@ -399,6 +450,7 @@ test('whatever the order of things: who is told is on disk, is told once, and in
       arbitrary: fc.record({
         type: fc.constant('put' as const),
         reach: fc.constantFrom(undefined, 'written' as const, 'durable' as const),
+        mayGather: fc.boolean(),
       }),
     },
     { weight: 3, arbitrary: fc.constant({ type: 'turn' as const }) },
@@ -423,8 +475,8 @@ test('whatever the order of things: who is told is on disk, is told once, and in
       }
       let failing = false
       let id = 0
-      const put = (reach: Reach | undefined): void => {
-        const mark = bench.put(`${id}`)
+      const put = (reach: Reach | undefined, mayGather = false): void => {
+        const mark = bench.put(`${id}`, 0, mayGather)
         if (reach === undefined) return
         const mine = id++
         waiting.set(mine, { mark, reach })
@@ -437,7 +489,7 @@ test('whatever the order of things: who is told is on disk, is told once, and in
         })
       }
       for (const one of steps) {
-        if (one.type === 'put') put(one.reach)
+        if (one.type === 'put') put(one.reach, one.mayGather)
         else if (one.type === 'turn') bench.schedule.turn()
         else if (one.type === 'pass') bench.schedule.pass(one.ms)
         else if (one.type === 'end') endSync()

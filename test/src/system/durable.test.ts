@@ -27,7 +27,7 @@ function traced(): Map<string, string[]> {
     if (mark !== null) {
       step = mark[1] === 'begin' ? [] : undefined
       if (step !== undefined) steps.set(mark[2] ?? '', step)
-    } else if (step !== undefined && line.includes(folder)) {
+    } else if (step !== undefined && line.includes(folder) && !line.includes(' resumed>')) {
       const name = /(\w+)\(/.exec(line)?.[1] ?? ''
       const files = [...line.matchAll(new RegExp(`${folder}(?:/(\\w+(?:\\.tmp)?))?`, 'g'))].map(
         ([, file]) => file ?? '.',

@@ -121,6 +121,43 @@ describe('what a statement does', () => {
   })
 })
 
+describe('functions that reach further than the statement around them', () => {
+  test.each([
+    ["SELECT load_file('/etc/passwd')", 'SELECT + CALL'],
+    ["select a from t where b = LOAD_FILE ('x')", 'SELECT t + CALL'],
+    ["SELECT `load_file`('x')", 'SELECT + CALL'],
+    ['SELECT "load_file"(\'x\')', 'SELECT + CALL'],
+    ["SELECT mariadb_schema.load_file('x')", 'SELECT + CALL'],
+    ["SELECT /*! load_file */('x')", 'SELECT + CALL'],
+    ["SELECT load_/**/file('x')", 'SELECT'],
+    ['SELECT nextval(s)', 'SELECT + CALL'],
+    ['SELECT setval(s, 100)', 'SELECT + CALL'],
+    ['SELECT NEXT VALUE FOR shop.s', 'SELECT + CALL'],
+    ['SELECT s.nextval', 'SELECT + CALL'],
+    ['SELECT * FROM t WHERE id IN (SELECT next value for s)', 'SELECT t + CALL'],
+    ['WITH x AS (SELECT nextval(s)) SELECT * FROM x', 'SELECT + CALL'],
+    ["TABLE t UNION SELECT load_file('x')", 'SELECT t + CALL'],
+    ["VALUES ROW(load_file('x'))", 'SELECT + CALL'],
+    ['INSERT INTO t VALUES (NEXT VALUE FOR s)', 'INSERT t + CALL'],
+    ["SET @a = load_file('x')", 'SET + CALL'],
+    ["SHOW TABLES WHERE load_file('x') = ''", 'SHOW + CALL'],
+    ["HANDLER t READ FIRST WHERE load_file('x') = ''", 'HANDLER t + CALL'],
+    ["DO load_file('x')", 'DO + CALL'],
+    ['CALL p(nextval(s))', 'CALL'],
+    ["PREPARE q FROM 'SELECT nextval(s)'", 'PREPARE + SELECT + CALL'],
+    ["EXECUTE IMMEDIATE 'SELECT ?' USING load_file('x')", 'EXECUTE + SELECT + CALL'],
+    ['ANALYZE FORMAT=JSON SELECT nextval(s)', 'SELECT + CALL'],
+    ["EXPLAIN SELECT load_file('x')", 'EXPLAIN'],
+    ["SELECT sys_exec('id'), spider_direct_sql('x', 'y', 'z')", 'SELECT + CALL'],
+    ['SELECT group_replication_set_as_primary(@@server_uuid)', 'SELECT + CALL'],
+    ["SELECT 'load_file(1)', load_file FROM nextval", 'SELECT nextval'],
+    ['SELECT lastval(s), PREVIOUS VALUE FOR s', 'SELECT'],
+    ['SELECT next, value FROM t FOR UPDATE', 'SELECT t + LOCK t'],
+  ])('%s', (text, expected) => {
+    expect(parts(text)).toBe(expected)
+  })
+})
+
 describe('comments that are code', () => {
   test.each([
     ['/*!50003 DROP TABLE x */', 'DROP x'],
