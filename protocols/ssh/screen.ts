@@ -10,6 +10,10 @@ export interface Position {
 }
 
 interface Row {
+  /**
+   * Not always as wide as the screen: what a narrower one hides still stands in the line, and a line that went on in
+   * the next row has no gap there when the screen is wider.
+   */
   cells: Uint32Array
   /** The text goes on in the next row: the line was longer than the screen is wide. */
   wrapped: boolean
@@ -18,6 +22,8 @@ interface Row {
 const COLUMNS_MAX = 1000
 const ROWS_MAX = 500
 const BLANK = 0x20
+/** The private modes by which a full-screen program takes the screen, in their three spellings. */
+export const ALTERNATE_MODES: readonly number[] = [47, 1047, 1049]
 /** The second half of a wide character. */
 const WIDE_REST = 0
 const TAB = 8
@@ -32,6 +38,8 @@ export class Screen {
   #y = 0
   /** The cursor stands on the last column, and the next character goes to the next row. */
   #wrapDue = false
+  /** How far somebody has come who goes from a full row to the next by hand: \r \n \r, as readline redraws a line. */
+  #byHand: 'none' | 'returned' | 'fed' = 'none'
   #autowrap = true
   #regionTop = 0
   #regionBottom: number
@@ -82,7 +90,6 @@ export class Screen {
   resize(columns: number, rows: number): void {
     const height = clamp(rows, 1, ROWS_MAX)
     this.#columns = clamp(columns, 1, COLUMNS_MAX)
-    for (const row of this.#rows) this.#fit(row)
     while (this.#rows.length > height && this.#y > height - 1) {
       this.#rows.shift()
       this.#top++
@@ -99,8 +106,9 @@ export class Screen {
   print(codePoint: number): void {
     const width = widthOf(codePoint)
     if (width === 0) return
+    this.#byHand = 'none'
     if (this.#wrapDue && this.#autowrap) {
-      this.#row().wrapped = true
+      this.#wrap(this.#row())
       this.#x = 0
       this.lineFeed()
     }
@@ -118,6 +126,7 @@ export class Screen {
   }
 
   lineFeed(): void {
+    this.#byHand = this.#byHand === 'returned' ? 'fed' : 'none'
     this.#wrapDue = false
     if (this.#y === this.#regionBottom) this.#scrollUp()
     else if (this.#y < this.#height - 1) this.#y++
@@ -129,6 +138,9 @@ export class Screen {
   }
 
   carriageReturn(): void {
+    const above = this.#byHand === 'fed' ? this.#rows[this.#y - 1] : undefined
+    if (above !== undefined) this.#wrap(above)
+    this.#byHand = this.#wrapDue ? 'returned' : 'none'
     this.#moveTo(0, this.#y)
   }
 
@@ -232,10 +244,10 @@ export class Screen {
     }
   }
 
-  /** Private modes: autowrap, and the alternate screen in its three spellings. */
+  /** Private modes: autowrap, and the alternate screen. */
   mode(number: number, on: boolean): void {
     if (number === 7) this.#autowrap = on
-    if (number !== 47 && number !== 1047 && number !== 1049) return
+    if (!ALTERNATE_MODES.includes(number)) return
     if (on && this.#alternate === undefined) {
       this.#alternate = { rows: this.#rows, x: this.#x, y: this.#y }
       this.#rows = Array.from({ length: this.#height }, () => this.#blankRow())
@@ -252,6 +264,7 @@ export class Screen {
   #row(): Row {
     const row = this.#rows[this.#y]
     if (row === undefined) throw new Error('the cursor has left the screen')
+    this.#widen(row)
     return row
   }
 
@@ -259,9 +272,15 @@ export class Screen {
     return { cells: new Uint32Array(this.#columns).fill(BLANK), wrapped: false }
   }
 
-  #fit(row: Row): void {
+  #wrap(row: Row): void {
+    row.wrapped = true
+    row.cells = row.cells.subarray(0, this.#columns)
+  }
+
+  #widen(row: Row): void {
+    if (row.cells.length >= this.#columns) return
     const cells = new Uint32Array(this.#columns).fill(BLANK)
-    cells.set(row.cells.subarray(0, this.#columns))
+    cells.set(row.cells)
     row.cells = cells
   }
 
@@ -297,12 +316,13 @@ export class Screen {
   #delete(n: number): void {
     const { cells } = this.#row()
     cells.copyWithin(this.#x, this.#x + n)
-    cells.fill(BLANK, Math.max(this.#columns - n, this.#x))
+    cells.fill(BLANK, Math.max(cells.length - n, this.#x))
   }
 
   #blank(row: Row, from: number, to: number): void {
-    row.cells.fill(BLANK, from, to)
-    if (to >= this.#columns) row.wrapped = false
+    const toEnd = to >= this.#columns
+    row.cells.fill(BLANK, from, toEnd ? row.cells.length : to)
+    if (toEnd) row.wrapped = false
   }
 
   #eraseLine(part: number): void {

@@ -7,7 +7,7 @@
  * screen, so a password that is not echoed cannot.
  */
 import { TerminalParser, type TerminalTokens } from './escapes.ts'
-import { type Position, Screen } from './screen.ts'
+import { ALTERNATE_MODES, type Position, Screen } from './screen.ts'
 
 export interface DerivedCommand {
   readonly text: string
@@ -207,6 +207,8 @@ export class TerminalWatch {
       this.#screen.csi(final, numbers)
       return
     }
+    // tmux throws away what the terminal has not sent yet: the end of the line that started it may never be shown.
+    if (final === 'h' && numbers.some((number) => ALTERNATE_MODES.includes(number))) this.#lineEnds()
     const before = this.#screen.alternate
     for (const number of numbers) this.#screen.mode(number, final === 'h')
     if (before === this.#screen.alternate) return

@@ -71,6 +71,8 @@ export const VERIFIERS_TRIED = TOKENS_MAX + 1
 
 export interface AttemptRequest {
   readonly door: Door
+  /** Whoever has a one-time code can be asked for it here. */
+  readonly asksForCode?: true
   /** As split from the login; need not be anybody. */
   readonly user: string
   readonly address: string
@@ -242,11 +244,11 @@ export class Attempt {
 
   /** Behind a first factor that held. Whoever is locked out is told the same as with a wrong code. */
   code(text: string): LoginResult {
-    const { user, address } = this.#request
+    const { user, address, door } = this.#request
     const secret = this.#directory.codes.get(user)
     const facts = this.#first
     if (facts === undefined || secret === undefined || this.#isLocked()) return this.refuse()
-    if (!this.#parts.codes.check(user, secret, text, proofOf(facts), address)) return this.refuse()
+    if (!this.#parts.codes.check(user, secret, text, proofOf(door, facts), address)) return this.refuse()
     return this.#enter({ ...facts, code: 'given' })
   }
 
@@ -303,23 +305,23 @@ export class Attempt {
   }
 
   #accept(method: Method, by: { readonly token?: string; readonly key?: string } = {}): LoginResult {
-    const { user, address } = this.#request
+    const { user, address, door } = this.#request
     const account = this.#user
     if (account === undefined) return this.refuse()
     const sub = this.#parts.accounts.subjectOf(user)
     const source = { type: 'configuration' } as const
     const facts: IdentityFacts = { user, sub, kind: account.kind, source, method, ...by }
     if (!this.#needsCode) return this.#enter(facts)
-    if (this.#parts.codes.isRemembered(user, proofOf(facts), address)) {
+    // A page is signed in to once: only what connects again and again goes without a code for a while.
+    if (door === 'ssh' && this.#parts.codes.isRemembered(user, proofOf(door, facts), address)) {
       return this.#enter({ ...facts, code: 'remembered' })
     }
     this.#first = facts
     return { type: 'code' }
   }
 
-  /** Only SSH can ask for one. */
   get #needsCode(): boolean {
-    return this.#request.door === 'ssh' && this.#directory.codes.has(this.#request.user)
+    return this.#request.asksForCode === true && this.#directory.codes.has(this.#request.user)
   }
 
   #enter(facts: IdentityFacts): LoginResult {
@@ -349,6 +351,6 @@ function sameSalt(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** What the first factor was, for a code to be remembered with. */
-function proofOf({ method, token = '', key = '' }: IdentityFacts): string {
-  return `${method} ${token} ${key}`
+function proofOf(door: Door, { method, token = '', key = '' }: IdentityFacts): string {
+  return `${door} ${method} ${token} ${key}`
 }

@@ -99,7 +99,7 @@ function users({ secret }: is.Located) {
         ),
       totp: secret
         .optional()
-        .describe('A secret for one-time codes in base32: SSH then asks for one too, databases cannot'),
+        .describe('A secret for one-time codes in base32: SSH and the console then ask for one too'),
       ssh_keys: z.array(is.sshKey).max(64).default([]),
       certificates: z
         .array(certificate)

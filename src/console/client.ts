@@ -84,8 +84,9 @@ export async function whoAmI(): Promise<void> {
   }
 }
 
-export async function signIn(user: string, password: string): Promise<void> {
-  await request('/sign-in', { body: { user, password } })
+/** The code is empty where none was asked for. */
+export async function signIn(user: string, password: string, code: string): Promise<void> {
+  await request('/sign-in', { body: { user, password, ...(code === '' ? {} : { code }) } })
   await whoAmI()
 }
 

@@ -56,7 +56,9 @@ export class SshDoorkeeper {
   /** Undefined when the proof holds. */
   async answer(proof: Proof): Promise<Answer | undefined> {
     const { user } = splitLogin(proof.user, this.#gate.inForce.loaded.config.targets)
-    this.#attempt ??= this.#gate.parts.authenticator.begin({ door: 'ssh', user, address: this.#address })
+    this.#attempt ??= this.#gate.parts.authenticator.begin({
+      ...{ door: 'ssh', user, address: this.#address, asksForCode: true },
+    })
     const attempt = this.#attempt
     switch (proof.type) {
       case 'key-query':

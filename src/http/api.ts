@@ -14,6 +14,7 @@ export const PROBLEM = z.object({
       'bad-query',
       'not-signed-in',
       'bad-credential',
+      'code-needed',
       'forbidden',
       'bad-origin',
       'bad-csrf',

@@ -36,7 +36,11 @@ export interface ApplicationParts {
 type Env = { Bindings: HttpBindings }
 type Ctx = Context<Env>
 
-const SIGN_IN_FORM = z.strictObject({ user: z.string().max(200), password: z.string().max(512) })
+const SIGN_IN_FORM = z.strictObject({
+  user: z.string().max(200),
+  password: z.string().max(512),
+  code: z.string().max(16).optional(),
+})
 
 export class Application {
   readonly hono: Hono<Env>
@@ -172,7 +176,7 @@ export class Application {
     if (!form.success) throw new ProblemError('bad-request', { what: 'Expected a user and a password.' })
     const agent = c.req.header('user-agent')
     const { token, caller } = await this.#parts.signIn.signIn({
-      ...form.data,
+      ...{ user: form.data.user, password: form.data.password, code: form.data.code },
       ...{ address: addressOf(c), host: this.#hostOf(c), agent },
     })
     const before = getCookie(c, this.#parts.cookieName)

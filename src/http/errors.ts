@@ -8,6 +8,7 @@ const STATUS: Readonly<Record<ProblemCode, 400 | 401 | 403 | 404 | 409 | 413 | 4
   'bad-query': 400,
   'not-signed-in': 401,
   'bad-credential': 401,
+  'code-needed': 401,
   forbidden: 403,
   'bad-origin': 403,
   'bad-csrf': 403,

@@ -39,6 +39,8 @@ export interface Credentials {
 export interface Presented {
   readonly user: string
   readonly password: string
+  /** A one-time code, where they have been asked for it. */
+  readonly code: string | undefined
   readonly address: string
   readonly host: string
   readonly agent: string | undefined
@@ -69,17 +71,29 @@ export class SignIn {
   async signIn({
     user,
     password,
+    code,
     address,
     host,
     agent,
   }: Presented): Promise<{ token: string; caller: Caller }> {
     this.#rate.take(address)
-    const attempt = this.#parts.authenticator.begin({ door: 'web', user, address })
-    const identity = this.#accepted(await attempt.password(password), address)
+    const attempt = this.#parts.authenticator.begin({ door: 'web', user, address, asksForCode: true })
+    const first = await attempt.password(password)
+    if (first.type === 'code' && code === undefined) {
+      // Somebody knows the password: that is a record, whether or not they come back with a code.
+      attempt.refuse('abandoned')
+      throw new ProblemError('code-needed', {
+        what: 'A one-time code is needed too.',
+        next: 'Enter the six digits that your app shows now. Each counts once.',
+      })
+    }
+    const result = first.type === 'code' && code !== undefined ? attempt.code(code) : first
+    const identity = this.#accepted(result, address)
     const { facts } = identity
     const who: Who = {
       ...{ name: facts.user, address, method: facts.method },
       ...(facts.token === undefined ? {} : { token: facts.token }),
+      ...(facts.code === undefined ? {} : { code: facts.code }),
       claims: agent === undefined ? {} : { agent: agent.slice(0, AGENT_MAX) },
     }
     await this.#parts.note({ type: 'login', act: 'web', outcome: 'ok', sub: facts.sub, private: who })
@@ -144,8 +158,8 @@ export class SignIn {
     const record = this.#parts.refusedRecord(address)
     throw new ProblemError('bad-credential', {
       what: 'Signing in failed.',
-      why: 'The name and the password or token do not go together, or have been tried too often.',
-      next: 'Check both. A personal token works in place of the password.',
+      why: 'The name and the password or token do not go together, the one-time code is not right where there is one, or they have been tried too often.',
+      next: 'Check them. A personal token works in place of the password; a one-time code counts once.',
       ...(record === '' ? {} : { record }),
     })
   }

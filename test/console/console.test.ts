@@ -1,12 +1,14 @@
 /** The console as a person meets it: real Chromium, a real gateway, real clients behind it. */
 import Database from 'better-sqlite3'
+import pg from 'pg'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { codeAt, parseCodeSecret } from '../../src/access/second-factor.ts'
 import { encodeBundle } from '../../src/book/format.ts'
 import { readLeafBytes } from '../../src/book/reader.ts'
 import { PASSWORD } from '../support/gateway.ts'
 import { faultsOf } from './accessible.ts'
-import { Setting } from './setting.ts'
+import { CODE_SECRET, Setting } from './setting.ts'
 
 let setting: Setting
 let page: Page
@@ -23,6 +25,27 @@ afterEach(() => {
 
 const visit = (path: string, on = page) => on.goto(`${setting.address}${path}`)
 const heading = (name: string, on = page) => on.getByRole('heading', { name, level: 1 })
+
+test('whoever has one-time codes is asked for one behind the password, without a mouse', async () => {
+  const other = await setting.browser.page()
+  await other.goto(setting.address)
+  await other.getByLabel('User').fill('tom')
+  await other.getByLabel('Password or personal token').fill(PASSWORD)
+  expect(await other.getByLabel('One-time code').count()).toBe(0)
+  await other.keyboard.press('Enter')
+  const field = other.getByLabel('One-time code')
+  await field.waitFor()
+  await expect.poll(() => field.evaluate((input) => input === document.activeElement)).toBe(true)
+  expect(await faultsOf(other)).toEqual([])
+  await other.keyboard.type('000000')
+  await other.keyboard.press('Enter')
+  await expect.poll(() => other.getByRole('alert').innerText()).toContain('Signing in failed.')
+  const step = Math.floor(setting.gateway.clock.now() / 30_000)
+  await field.fill(codeAt(parseCodeSecret(CODE_SECRET, 'totp'), step))
+  await other.keyboard.press('Enter')
+  await other.getByRole('navigation', { name: 'Screens' }).waitFor()
+  await other.context().close()
+})
 
 test('a live session of psql appears, is ended for a reason, and its user is told', async () => {
   await visit('/sessions')
@@ -119,8 +142,8 @@ test('hostile content is text, everywhere', async () => {
   const client = await setting.psql(`app ${evil}`)
   await client.query(`SELECT 'marker', $1::text, ${client.escapeLiteral(evil)}`, [tricks])
   await client.query(`SELECT 'marker2' /* ${tricks.replaceAll('\u0007', '')} */`)
-  // Longer than what is parsed, so the policy refuses it; it is recorded whole all the same.
-  await client.query(`SELECT length('${'x'.repeat(900_000)}') `).catch(() => undefined)
+  // One line of ten million characters: more than what is parsed, so the policy refuses it, and it is recorded whole.
+  await client.query(`SELECT length('${'x'.repeat(10_000_000)}') `).catch(() => undefined)
   await client
     .query(`SELECT 1 AS "${evil.replaceAll('"', '')}", 'marker4' FROM "no ${evil.replaceAll('"', '')}"`)
     .catch(() => undefined)
@@ -158,6 +181,31 @@ test('hostile content is text, everywhere', async () => {
   await page.getByRole('row').filter({ hasText: 'xxxx' }).first().click()
   await page.getByRole('button', { name: 'show more' }).first().waitFor()
   expect(await page.locator('main script, main img').count()).toBe(0)
+})
+
+test('hostile names of people and of files are text too', async () => {
+  const evil = `<img src=x onerror=alert(7)>\u202Eevil`
+  await setting.sftp([`mkdir "${evil}"`, `rmdir "${evil}"`])
+  const stranger = { host: '127.0.0.1', port: setting.gateway.port(), user: evil, password: 'wrong' }
+  await expect(new pg.Client({ ...stranger, database: 'shop' }).connect()).rejects.toThrow()
+  const shownAt = async (path: string): Promise<string> => {
+    await visit(path)
+    await page.waitForLoadState('networkidle')
+    expect(await page.locator('main script, main img').count(), path).toBe(0)
+    return page.getByRole('main').innerText()
+  }
+  // The index may still be behind: then somebody looks again.
+  const shown = (path: string) =>
+    expect.poll(() => shownAt(path), { interval: 500 }).toContain('<img src=x onerror=alert(7)>⟨U+202E⟩evil')
+  await shown(`/search?q=${encodeURIComponent('action:sftp.mkdir')}`)
+  await page.getByRole('grid', { name: 'What was found' }).getByRole('row').nth(1).click()
+  await page
+    .getByRole('link', { name: /^[a-z2-7]{16}$/ })
+    .first()
+    .click()
+  await page.waitForLoadState('networkidle')
+  await shown(new URL(page.url()).pathname)
+  await shown(`/search?q=${encodeURIComponent('action:auth.failed')}`)
 })
 
 test('a hundred thousand rows are a list of which only those in view are drawn', async () => {

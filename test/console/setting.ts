@@ -6,12 +6,14 @@ import type { Page } from 'playwright-core'
 import { startEmbeddedPostgres } from '../../src/cli/demo/postgres.ts'
 import { PASSWORD, type TestGateway } from '../support/gateway.ts'
 import { openShop } from '../support/gateway-shop.ts'
-import { opensshOptions } from '../support/ssh-clients.ts'
+import { opensshOptions, run } from '../support/ssh-clients.ts'
 import { startSshGateway } from '../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../support/ssh-sshd.ts'
 import { Browser } from './browser.ts'
 
 const SUPERUSER_PASSWORD = 'superuser'
+/** Of tom's one-time codes. */
+export const CODE_SECRET = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
 const ROOT = join(import.meta.dirname, '../..')
 
 export class Setting implements AsyncDisposable {
@@ -36,15 +38,18 @@ export class Setting implements AsyncDisposable {
     const gateway = undo.use(
       await startSshGateway(sshd, {
         targets: shop.targets,
-        files: shop.files ?? {},
+        journalBytes: 48 << 20,
+        files: { ...shop.files, totp: `${CODE_SECRET}\n` },
         changes: [
           ['auth:\n', '  console: { type: console, address: "127.0.0.1:0", require_tls: false }\nauth:\n'],
           [
             'groups:\n',
-            '  rita: { groups: [reviewers], password: "file:password" }\ngroups:\n  reviewers: {}\n',
+            '  rita: { groups: [reviewers], password: "file:password" }\n  tom: { groups: [reviewers], password: "file:password", totp: "file:totp" }\ngroups:\n  reviewers: {}\n',
           ],
           ['roles:\n', 'roles:\n  reviewer: { read: { targets: ["*"], see: replay, admin: true } }\n'],
           ['grants:\n', 'grants:\n  - { group: reviewers, role: reviewer }\n'],
+          // A single statement of ten million characters is taken, and fits the journal.
+          ['max_statement: 1MiB', 'max_statement: 16MiB'],
           [
             'policies: []',
             'policies:\n  - { id: no-bare-delete, when: { verb: [DELETE, UPDATE], where: none }, then: deny }',
@@ -69,6 +74,14 @@ export class Setting implements AsyncDisposable {
     client.on('error', () => undefined)
     await client.connect()
     return client
+  }
+
+  /** What alice's `sftp` does at the host, in a folder of its own there. */
+  async sftp(commands: readonly string[]): Promise<void> {
+    const options = opensshOptions(this.gateway.port('ssh'), join(this.#sshd.folder, 'alice'))
+    const input = [`cd ${this.#sshd.folder}`, ...commands].map((line) => `${line}\n`).join('')
+    const { code, err } = await run('sftp', ['-q', ...options, '-b', '-', 'alice~web@127.0.0.1'], { input })
+    if (code !== 0) throw new Error(err)
   }
 
   /** A terminal of alice's at the host: what is written to it is typed. */

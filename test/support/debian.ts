@@ -30,6 +30,7 @@ const PACKAGES: readonly string[] = [
   'rsync',
   'sshfs',
   'strace',
+  'tmux',
   'vim-tiny',
   'zsh',
 ]

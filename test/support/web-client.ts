@@ -67,8 +67,8 @@ export class WebClient {
     return this.send({ path: `/api/v1${path}`, body, headers })
   }
 
-  async signIn(user: string, password: string): Promise<WebAnswer> {
-    const answer = await this.post('/sign-in', { user, password })
+  async signIn(user: string, password: string, code?: string): Promise<WebAnswer> {
+    const answer = await this.post('/sign-in', { user, password, ...(code === undefined ? {} : { code }) })
     if (answer.status === 200) {
       this.cookie = cookieIn(answer)
       this.csrf = (answer.json as { csrf: string }).csrf

@@ -60,6 +60,28 @@ describe('the commands are the lines as they stood on the screen when Enter was 
     expect(texts(steps)).toEqual(['ls -l', `echo "ü ${'字'}"`])
   })
 
+  test('whose end is never shown, for a full-screen program has thrown it away', () => {
+    const mux = ['<$ ', '>tmux attach', '<tmux attach', '>\r', `<${ESC}[?1049h`, '>x\r', '<x\r\n']
+    expect(texts([...mux, `<${ESC}[?1049l`, ...at('$ ', 'exit')])).toEqual(['tmux attach', 'exit'])
+  })
+
+  test('however wide the screen was when they were begun', () => {
+    const long = `echo ${'narrow '.repeat(12)}end`
+    const typed = ['<$ ', `>${long}`, `<${long}`]
+    const entered = ['>\r', '<\r\n']
+    // Nobody draws it again, as in a terminal that edits lines itself.
+    expect(texts([...typed, '=30x24', ...entered], 60)).toEqual([long])
+    expect(texts([...typed, '=90x24', ...entered], 60)).toEqual([long])
+    // The shell does, over the rows that it has now, the last of them gone to by hand.
+    const rows = [...`$ ${long}`].reduce<string[]>((found, character, i) => {
+      if (i % 30 === 0) found.push('')
+      found.push(`${found.pop()}${character}`)
+      return found
+    }, [])
+    const redrawn = `<\r${ESC}[K\r${ESC}[A${ESC}[K\r${rows.join('\r\n\r')}`
+    expect(texts([...typed, '=30x24', redrawn, ...entered], 60)).toEqual([long])
+  })
+
   test('with what was erased gone, and what was moved where it ended up', () => {
     expect(
       texts([

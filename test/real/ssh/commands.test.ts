@@ -8,11 +8,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { converse } from '../../support/ssh-clients.ts'
 import { closedBook, gatewayOptions, startSshGateway } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { converseAt, type Turn as TerminalTurn } from '../../support/ssh-terminal.ts'
 
 let sshd: Sshd
 
 beforeAll(async () => {
   sshd = await startSshd()
+  const within = `set -g default-command "PS1='within> ' exec dash -i"\n`
+  writeFileSync(join(sshd.folder, 'mux.conf'), within)
   writeFileSync(
     join(sshd.folder, 'a-rather-long-name.txt'),
     Array.from({ length: 200 }, (_, i) => `line ${i}\n`).join(''),
@@ -21,8 +24,8 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-/** What is typed, and what a person would say was run by it; a full-screen program has keys of its own. */
-type Turn = readonly [typed: string, ran: string | undefined, screen?: string]
+/** What is typed, what a person would say was run by it, and what is done while it runs or is half typed. */
+type Turn = readonly [typed: string, ran: string | undefined, meanwhile?: readonly TerminalTurn[]]
 
 const LEFT = '\u{1b}[D'
 const UP = '\u{1b}[A'
@@ -50,6 +53,9 @@ const PLAIN: readonly Turn[] = [
   ['true\r', 'true'],
 ]
 
+/** What less, vi and tmux say first. */
+const FULL_SCREEN = /\[\?1049h[\s\S]{20}/
+
 /** Where the shell edits lines itself. */
 const EDITED = (): readonly Turn[] => [
   [`cd ${sshd.folder}\r`, `cd ${sshd.folder}`],
@@ -57,30 +63,89 @@ const EDITED = (): readonly Turn[] => [
   [`${UP}\r`, 'echo world'],
   [`${UP}${UP}${UP}\r`, `cd ${sshd.folder}`],
   ['head -1 a-ra\t\r', 'head -1 a-rather-long-name.txt'],
-  ['less a-ra\t\r', 'less a-rather-long-name.txt', 'q'],
-  ['vi -u NONE a-ra\t\r', 'vi -u NONE a-rather-long-name.txt', ':q!\r'],
-  ['echo after the full screen\r', 'echo after the full screen'],
+]
+
+/** Programs that take the whole screen; what is typed into them are no commands of the shell. */
+const SCREENS = (): readonly Turn[] => [
+  [`cd ${sshd.folder}\r`, `cd ${sshd.folder}`],
+  [
+    'less a-rather-long-name.txt\r',
+    'less a-rather-long-name.txt',
+    [
+      [FULL_SCREEN, '/line 77\r'],
+      [/line 99/, 'q'],
+    ],
+  ],
+  ['echo after less\r', 'echo after less'],
+  [
+    'vi -u NONE a-rather-long-name.txt\r',
+    'vi -u NONE a-rather-long-name.txt',
+    [
+      [FULL_SCREEN, 'Orm -rf /only/a/text\recho another\u{1b}'],
+      [/another/, { columns: 90, rows: 30 }],
+      [/another/, ':q!\r'],
+    ],
+  ],
+  ['echo after vi\r', 'echo after vi'],
+  // tmux throws away what its terminal has not sent yet: what it is started by is entered when it has been shown.
+  ['export TMUX_TMPDIR=.\r', 'export TMUX_TMPDIR=.'],
+  [
+    'tmux -f mux.conf new',
+    'tmux -f mux.conf new',
+    [
+      [/mux.conf new$/, '\r'],
+      [/\[\?1049h[\s\S]*within> /, 'echo $((40 + 2))-within\r'],
+      [/42-within/, { columns: 80, rows: 24 }],
+      [/42-within/, '\u{2}d'],
+    ],
+  ],
+  ['echo detached\r', 'echo detached'],
+  [
+    'tmux attach',
+    'tmux attach',
+    [
+      [/tmux attach$/, '\r'],
+      [/42-within[\s\S]*within> /, 'exit\r'],
+    ],
+  ],
+  ['echo after tmux\r', 'echo after tmux'],
+]
+
+/** A window that changes while a line is typed, and while a program runs. */
+const RESIZED = (redrawn: RegExp): readonly Turn[] => [
+  [
+    'echo half and',
+    'echo half and whole',
+    [
+      [/half and/, { columns: 60, rows: 20 }],
+      [redrawn, ' whole\r'],
+    ],
+  ],
+  // What it shows is not what was typed, so that the window changes while it runs.
+  ['echo r$((6 * 7)); sleep 0.3\r', 'echo r$((6 * 7)); sleep 0.3', [[/r42/, { columns: 100, rows: 40 }]]],
+  [`echo ${'wide '.repeat(25)}end\r`, `echo ${'wide '.repeat(25)}end`],
+  [
+    `echo ${'narrow '.repeat(20)}half`,
+    `echo ${'narrow '.repeat(20)}half and whole`,
+    [
+      [/half/, { columns: 70, rows: 24 }],
+      [redrawn, ' and whole\r'],
+    ],
+  ],
+  ['echo after all sizes\r', 'echo after all sizes'],
 ]
 
 /** Types each line at a prompt, and says what was derived. */
 async function inShell(start: string, prompt: RegExp, turns: readonly Turn[]) {
   const gateway = await startSshGateway(sshd)
   try {
-    const typed = turns.flatMap(([line, , keys]): [RegExp, string][] =>
-      keys === undefined
-        ? [[prompt, line]]
-        : [
-            [prompt, line],
-            [/\[\?1049h[\s\S]{20}/, keys],
-          ],
-    )
-    const { code, out } = await converse(
-      'ssh',
-      ['-tt', ...gatewayOptions(sshd, gateway), 'alice@127.0.0.1', start],
+    const typed = turns.flatMap(([line, , meanwhile = []]): TerminalTurn[] => [[prompt, line], ...meanwhile])
+    const { code, shown } = await converseAt(
+      { columns: 80, rows: 24 },
+      ['ssh', '-tt', ...gatewayOptions(sshd, gateway), 'alice@127.0.0.1', start],
       [...typed, [prompt, 'exit 4\r']],
-      60_000,
     )
-    expect(code, out.toString().slice(-2000)).toBe(4)
+    expect(code, shown.slice(-2000)).toBe(4)
     const { commands, markers } = await closedBook(gateway)
     return { derived: commands.slice(0, -1), markers, last: commands.at(-1) }
   } finally {
@@ -109,8 +174,10 @@ function judge(name: string, derived: readonly string[], turns: readonly Turn[])
 const GOOD = { precision: expect.closeTo(1, 1), recall: expect.closeTo(1, 1), missed: [], invented: [] }
 
 describe('with an ordinary prompt', () => {
+  const editing = () => [...PLAIN, ...EDITED(), ...SCREENS(), ...RESIZED(/half/)]
+
   test('in bash', async () => {
-    const turns = [...PLAIN, ...EDITED()]
+    const turns = editing()
     const start = "env TERM=xterm-256color PS1='alice@web:\\w$ ' bash --norc --noprofile -i"
     const { derived, last } = await inShell(start, /alice@web:[^\n]*\$ $/, turns)
     expect(judge('bash', derived, turns)).toEqual(GOOD)
@@ -118,7 +185,7 @@ describe('with an ordinary prompt', () => {
   })
 
   test('in zsh', async () => {
-    const turns = [...PLAIN, ...EDITED()].filter(([line]) => !line.startsWith('#'))
+    const turns = editing().filter(([line]) => !line.startsWith('#'))
     const start = "env TERM=xterm-256color PS1='web%# ' zsh -f -i"
     const { derived, last } = await inShell(start, /web# .{0,20}$/, turns)
     expect(judge('zsh', derived, turns)).toEqual(GOOD)
@@ -126,9 +193,11 @@ describe('with an ordinary prompt', () => {
   })
 
   test('in dash, where the terminal itself edits lines', async () => {
+    // Nothing is drawn again there when the window changes.
+    const turns = [...PLAIN, ...SCREENS(), ...RESIZED(/(?:)/)]
     const start = "env TERM=xterm-256color PS1='$ ' dash -i"
-    const { derived } = await inShell(start, /\$ $/, PLAIN)
-    expect(judge('dash', derived, PLAIN)).toEqual(GOOD)
+    const { derived } = await inShell(start, /\$ $/, turns)
+    expect(judge('dash', derived, turns)).toEqual(GOOD)
   })
 })
 
@@ -138,14 +207,15 @@ test('where the shell marks its prompts, each command with its status', async ()
     rc,
     `PROMPT_COMMAND='printf "\\e]133;D;%s\\a" $?'\nPS1='\\[\\e]133;A\\a\\]100% > odd $ \\[\\e]133;B\\a\\]'\n`,
   )
-  const turns = [...PLAIN, ...EDITED()]
+  const turns = [...PLAIN, ...EDITED(), ...SCREENS(), ...RESIZED(/half/)]
   const { derived, markers } = await inShell(
     `env TERM=xterm-256color bash --rcfile ${rc} -i`,
     /odd \$ .{0,30}$/,
     turns,
   )
-  const { precision, recall } = judge('bash with OSC 133', derived, turns)
-  expect([precision, recall]).toEqual([1, 1])
+  expect(judge('bash with OSC 133', derived, turns)).toEqual({
+    ...{ precision: 1, recall: 1, missed: [], invented: [] },
+  })
   const at = markers.findIndex((marker) => marker['command'] === 'false')
   expect(markers.slice(at, at + 2)).toEqual([{ command: 'false', by: 'mark' }, { status: 1 }])
 })

@@ -8,6 +8,7 @@ import { WebSocket } from 'ws'
 import { ADDRESS_RATE, BUCKETS_MAX, PERSON_RATE, RateLimit } from '../../../src/http/rate.ts'
 import { PASSWORD, TestGateway } from '../../support/gateway.ts'
 import { HurriedClock } from '../../support/gateway-clock.ts'
+import { freePort } from '../../support/postgres-server.ts'
 import { codeOf, WebClient } from '../../support/web-client.ts'
 
 let gateway: TestGateway
@@ -218,10 +219,10 @@ describe('the upgrade to a WebSocket', () => {
 })
 
 describe('a reload', () => {
-  const shown = () =>
+  const shown = (listener = 'console') =>
     new Promise<string>((resolve, reject) => {
       const socket = connectTls({
-        port: gateway.port('console'),
+        port: gateway.port(listener),
         host: '127.0.0.1',
         ca: gateway.authority.ca,
         servername: 'localhost',
@@ -243,6 +244,40 @@ describe('a reload', () => {
     expect(await shown()).not.toBe(before)
     gateway.clock.advance(10_000)
     expect((await client.get('/me')).status).toBe(200)
+  })
+
+  test('that changes a listener’s keys and the certificate at its very address: from then on the new of both', async () => {
+    const port = await freePort()
+    const fixed = (url: string): string =>
+      `  fixed: { type: console, address: "127.0.0.1:${port}", public_url: "${url}" }\n`
+    await gateway.reload([['auth:\n', `${fixed('https://old.example.com')}auth:\n`]])
+    const answer = (host: string) =>
+      new WebClient(gateway, 'fixed').get('/me', { host, cookie: client.cookie })
+    expect((await answer('old.example.com')).status).toBe(200)
+    expect(codeOf(await answer('new.example.com'))).toBe('wrong-host')
+
+    const { cert, key } = gateway.authority.issue('localhost')
+    writeFileSync(join(gateway.folder, 'tls.crt'), cert)
+    writeFileSync(join(gateway.folder, 'tls.key'), key)
+    // One whose reload fails elsewhere stays as it is, with its certificate.
+    const before = await shown('fixed')
+    const taken = `  taken: { type: console, address: "127.0.0.1:${gateway.port('encrypted')}" }\n`
+    const both: [string, string] = [
+      fixed('https://old.example.com'),
+      `${fixed('https://new.example.com')}${taken}`,
+    ]
+    await expect(gateway.reload([both])).rejects.toThrow('another process listens there')
+    expect([await shown('fixed'), (await answer('old.example.com')).status]).toEqual([before, 200])
+
+    await gateway.reload([[taken, '']])
+    const fingerprint = new X509Certificate(cert).fingerprint256
+    // Nobody meets the listener that was there before.
+    for (let i = 0; i < 10; i++) {
+      expect(await shown('fixed')).toBe(fingerprint)
+      expect((await answer('new.example.com')).status).toBe(200)
+      expect(codeOf(await answer('old.example.com'))).toBe('wrong-host')
+    }
+    await gateway.reload([[fixed('https://new.example.com'), '']])
   })
 
   test('opens and closes listeners', async () => {

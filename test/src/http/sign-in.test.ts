@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { codeAt, parseCodeSecret } from '../../../src/access/second-factor.ts'
 import { SIGN_IN_RATE } from '../../../src/http/rate.ts'
 import { WEB_SESSIONS_OF_ONE_MAX } from '../../../src/http/web-sessions.ts'
 import { PASSWORD, TestGateway } from '../../support/gateway.ts'
 import { codeOf, cookieIn, WebClient } from '../../support/web-client.ts'
+
+const SECRET = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
 
 let gateway: TestGateway
 let client: WebClient
@@ -10,8 +13,10 @@ let client: WebClient
 beforeAll(async () => {
   gateway = await TestGateway.start({
     targets: '',
+    files: { totp: `${SECRET}\n` },
     changes: [
       ['targets:\n', 'targets: {}\n'],
+      ['groups:\n', `  tom: { groups: [], password: "file:password", totp: "file:totp" }\ngroups:\n`],
       [
         'auth:\n',
         `  console: { type: console, address: "127.0.0.1:0" }
@@ -125,6 +130,66 @@ describe('signing in', () => {
       headers: { 'content-type': type, origin: `http://127.0.0.1:${gateway.port('plain')}` },
     })
     expect(answer.status).toBe(400)
+  })
+})
+
+describe('a one-time code, of whoever has them', () => {
+  const code = (): string => codeAt(parseCodeSecret(SECRET, 'totp'), Math.floor(gateway.clock.now() / 30_000))
+
+  test('is asked for behind a password that is right, and of nobody before', async () => {
+    const wrong = await client.signIn('tom', 'wrong')
+    expect([wrong.status, codeOf(wrong)]).toEqual([401, 'bad-credential'])
+    const asked = await client.signIn('tom', PASSWORD)
+    expect([asked.status, codeOf(asked), asked.headers['set-cookie']]).toEqual([
+      401,
+      'code-needed',
+      undefined,
+    ])
+    expect((await client.get('/me')).status).toBe(401)
+    const entered = await client.signIn('tom', PASSWORD, code())
+    expect([entered.status, name(await client.get('/me'))]).toEqual([200, 'tom'])
+    const { notes } = await gateway.readWhen((book) =>
+      book.notes.some(({ out, who }) => out === 'ok' && who?.['name'] === 'tom'),
+    )
+    expect(notes).toContainEqual(
+      expect.objectContaining({
+        ...{ kind: 'login', act: 'web', out: 'ok' },
+        who: expect.objectContaining({ name: 'tom', method: 'password', code: 'given' }),
+      }),
+    )
+    // Somebody knew the password and had no code: that is told too.
+    await gateway.readWhen((book) => book.notes.some((note) => note.code === 'abandoned'))
+  })
+
+  test('counts once, and the next sign-in asks again', async () => {
+    const used = code()
+    expect((await client.signIn('tom', PASSWORD, used)).status).toBe(200)
+    const again = new WebClient(gateway)
+    expect(codeOf(await again.signIn('tom', PASSWORD, used))).toBe('bad-credential')
+    expect(codeOf(await again.signIn('tom', PASSWORD))).toBe('code-needed')
+    gateway.clock.advance(31_000)
+    expect((await again.signIn('tom', PASSWORD, code())).status).toBe(200)
+  })
+
+  test('cannot be guessed: after some failures even the right one is refused', async () => {
+    const right = code()
+    const other = right === '000000' ? '000001' : '000000'
+    for (let i = 0; i < 5; i++)
+      expect(codeOf(await client.signIn('tom', PASSWORD, other))).toBe('bad-credential')
+    gateway.clock.advance(60_000)
+    expect(codeOf(await client.signIn('tom', PASSWORD, code()))).toBe('bad-credential')
+  })
+
+  test('is asked for behind a token as well, and not of a program that sends one', async () => {
+    const { secret } = gateway.createToken('tom')
+    expect(codeOf(await client.signIn('tom', secret))).toBe('code-needed')
+    expect((await client.signIn('tom', secret, code())).status).toBe(200)
+    const program = await new WebClient(gateway).get('/me', { authorization: `Bearer ${secret}` })
+    expect(program.status).toBe(200)
+  })
+
+  test('of somebody who has none is not looked at', async () => {
+    expect((await client.signIn('alice', PASSWORD, '123456')).status).toBe(200)
   })
 })
 
