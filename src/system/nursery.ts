@@ -9,7 +9,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /** Each is copied several times on its way; what they leave stays well below the 64 MB. */
-const PASSED_BYTES_MAX = 7_000_000
+const PASSED_BYTES_MAX = 3_500_000
 
 export class Nursery {
   readonly #collect: () => void

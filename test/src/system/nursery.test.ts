@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
 import { Nursery, youngCollection } from '../../../src/system/nursery.ts'
 
-test('collects once for each seven megabytes, in whatever pieces they come', () => {
+test('collects once for each three and a half megabytes, in whatever pieces they come', () => {
   let collected = 0
   const nursery = new Nursery(() => collected++)
-  for (let i = 0; i < 69; i++) nursery.passed(100_000)
+  for (let i = 0; i < 34; i++) nursery.passed(100_000)
   expect(collected).toBe(0)
   nursery.passed(100_000)
   expect(collected).toBe(1)
-  for (let i = 0; i < 170; i++) nursery.passed(100_000)
+  for (let i = 0; i < 80; i++) nursery.passed(100_000)
   expect(collected).toBe(3)
 })
 
