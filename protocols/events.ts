@@ -47,13 +47,15 @@ export type PayloadType =
 
 /**
  * Something too private for a leaf: it is sealed under the session's key. `body` may be a view of bytes that
- * change after the call, so the recorder seals or copies at once. `repeats` tells that the same text is likely
+ * change after the call, so the recorder seals or copies at once, unless it is `kept`. `repeats` tells that the same text is likely
  * to come again in this session (a statement's text), so that it is worth finding again.
  */
 export interface Payload {
   readonly type: PayloadType
   readonly body: Uint8Array
   readonly repeats?: boolean
+  /** The bytes are nobody's to change. */
+  readonly kept?: boolean
 }
 
 /** An operation is about to reach the target. Stands before the bytes that may start it. */

@@ -179,7 +179,7 @@ function announceExecute(
   const prepared = session.statements.find(command.statement)
   if (prepared === 'refused') throw new TypeError('an execution of what was refused')
   const payloads = statementPayloads(session, prepared, command.statement)
-  payloads.push({ type: 'args', body: executedWith(session, prepared, command) })
+  payloads.push({ type: 'args', body: executedWith(session, prepared, command), kept: true })
   const operation = session.ledger.begin('db.execute', payloads, { rule: rule ?? prepared?.rule })
   if (prepared !== undefined) prepared.executedBy = operation.number
   expect(session, 'results', operation, request.sequence).files = prepared?.files ?? []

@@ -134,5 +134,5 @@ function withoutMessage({ message: _, ...result }: Result): Omit<Result, 'messag
 }
 
 export function json(type: Payload['type'], value: unknown, repeats = false): Payload {
-  return { type, body: encodeText(JSON.stringify(value)), ...(repeats ? { repeats } : {}) }
+  return { type, body: encodeText(JSON.stringify(value)), kept: true, ...(repeats ? { repeats } : {}) }
 }

@@ -180,9 +180,9 @@ function withoutMessage({ message: _, ...result }: Result): Omit<Result, 'messag
 }
 
 export function json(type: Payload['type'], value: unknown, repeats = false): Payload {
-  return { type, body: encodeText(JSON.stringify(value)), ...(repeats ? { repeats } : {}) }
+  return { type, body: encodeText(JSON.stringify(value)), kept: true, ...(repeats ? { repeats } : {}) }
 }
 
 export function text(type: Payload['type'], value: string): Payload {
-  return { type, body: encodeText(value) }
+  return { type, body: encodeText(value), kept: true }
 }

@@ -141,7 +141,7 @@ export class Session {
       if (this.#textBytes + sql.length > TEXTS_BYTES_MAX) return undefined
     }
     this.#textBytes += sql.length
-    return { type: 'sql', body: duplicate(sql), repeats: true }
+    return { type: 'sql', body: duplicate(sql), repeats: true, kept: true }
   }
 
   /** Whether the server is reading COPY data now, as far as we can know. */

@@ -5,8 +5,8 @@
  * ahead of the output. The host is given credit by the room in that queue: so memory is bounded by
  * QUEUE_BYTES_MAX however small the person's window is, and packets of SFTP can be put together from pieces.
  */
-import { ProtocolError } from '../bytes.ts'
-import { encodeMessage, STDERR } from './messages.ts'
+import { ProtocolError, Writer } from '../bytes.ts'
+import { encodeMessage, NUMBER, STDERR } from './messages.ts'
 
 /** What we let a person send before the host has taken it. */
 export const WINDOW = 2 * 1024 * 1024
@@ -28,7 +28,8 @@ type Queued =
 export interface ChannelOutput {
   /** False while new keys are negotiated: data waits here, where it is counted. */
   readonly ready: boolean
-  sendPayload(payload: Uint8Array): void
+  /** `body` stands behind `payload` in the same message. */
+  sendPayload(payload: Uint8Array, body?: Uint8Array): void
 }
 
 /** A request's place in the order of replies. */
@@ -230,13 +231,15 @@ export class Channel {
   #send(stream: Stream, data: Uint8Array): void {
     this.#window -= data.length
     this.#queuedBytes -= data.length
-    const recipient = this.#remote
-    this.#output.sendPayload(
-      encodeMessage(
-        stream === 'output'
-          ? { type: 'CHANNEL_DATA', recipient, data }
-          : { type: 'CHANNEL_EXTENDED_DATA', recipient, code: STDERR, data },
-      ),
-    )
+    this.#output.sendPayload(dataHead(this.#remote, stream, data.length), data)
   }
+}
+
+/** CHANNEL_DATA or CHANNEL_EXTENDED_DATA up to its bytes, which go into the packet from where they lie. */
+function dataHead(recipient: number, stream: Stream, length: number): Uint8Array {
+  if (stream === 'output') {
+    return new Writer(9).uint8(NUMBER.CHANNEL_DATA).uint32(recipient).uint32(length).done()
+  }
+  const head = new Writer(13).uint8(NUMBER.CHANNEL_EXTENDED_DATA).uint32(recipient)
+  return head.uint32(STDERR).uint32(length).done()
 }

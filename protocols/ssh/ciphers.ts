@@ -11,7 +11,7 @@ import {
   type Decipheriv,
   type KeyObject,
 } from 'node:crypto'
-import { concat, ProtocolError } from '../bytes.ts'
+import { concat, duplicate, ProtocolError, viewOf } from '../bytes.ts'
 import { chachaPolyOpener, chachaPolySealer } from './chacha-poly.ts'
 import { checkTag, type KeySource, type Mac, type Opener, readLength, type Sealer } from './protection.ts'
 
@@ -79,10 +79,10 @@ function gcm(algorithm: 'aes-256-gcm' | 'aes-128-gcm', keyLength: number): Ciphe
         blockLength: 16,
         lengthApart: true,
         seal: (_sequence, packet) => {
-          const head = packet.subarray(0, 4)
+          const head = duplicate(packet, 0, 4)
           const cipher = createCipheriv(algorithm, key, nonce.bytes).setAAD(head)
           nonce.advance()
-          const body = cipher.update(packet.subarray(4))
+          const body = cipher.update(viewOf(packet, 4, packet.length))
           cipher.final()
           return [head, body, cipher.getAuthTag()]
         },
@@ -137,8 +137,8 @@ function ctr(algorithm: string, keyLength: number): CipherSuite {
 
 function sealWithMac(cipher: Cipheriv, mac: Mac, key: KeyObject, sequence: number, packet: Uint8Array) {
   if (!mac.encryptThenMac) return [cipher.update(packet), tag(mac, key, sequence, packet)]
-  const head = packet.subarray(0, 4)
-  const body = cipher.update(packet.subarray(4))
+  const head = duplicate(packet, 0, 4)
+  const body = cipher.update(viewOf(packet, 4, packet.length))
   return [head, body, tag(mac, key, sequence, head, body)]
 }
 

@@ -44,7 +44,7 @@ export class SshConnection {
       get ready() {
         return !transport.rekeying
       },
-      sendPayload: (payload) => transport.sendPayload(payload),
+      sendPayload: (payload, body) => transport.sendPayload(payload, body),
     })
   }
 

@@ -3,14 +3,14 @@
  *
  * A packet in clear is `length (4) || padding length (1) || payload || padding`.
  */
-import { ProtocolError, sameBytes } from '../bytes.ts'
+import { duplicate, ProtocolError, sameBytes } from '../bytes.ts'
 
 export interface Sealer {
   /** Padding fills the packet up to a multiple of this. */
   readonly blockLength: number
   /** Whether the length field stands outside what padding aligns. */
   readonly lengthApart: boolean
-  /** The pieces to be sent, in order. `packet` may be overwritten. */
+  /** The pieces to be sent, in order, in memory of their own: `packet` is the caller's, who uses it again. */
   seal(sequence: number, packet: Uint8Array): readonly Uint8Array[]
 }
 
@@ -44,7 +44,7 @@ export interface Mac {
 export const CLEAR_SEALER: Sealer = {
   blockLength: 8,
   lengthApart: false,
-  seal: (_sequence, packet) => [packet],
+  seal: (_sequence, packet) => [duplicate(packet)],
 }
 
 export const CLEAR_OPENER: Opener = {
@@ -53,7 +53,7 @@ export const CLEAR_OPENER: Opener = {
   headLength: 4,
   tagLength: 0,
   packetLength: (_sequence, head) => readLength(head),
-  open: (_sequence, sealed) => new Uint8Array(sealed.subarray(4)),
+  open: (_sequence, sealed) => duplicate(sealed, 4),
 }
 
 export function readLength(head: Uint8Array): number {

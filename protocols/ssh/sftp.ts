@@ -2,12 +2,13 @@
  * The packets of SFTP version 3 (draft-ietf-secsh-filexfer-02, OpenSSH's PROTOCOL section 4), which is what
  * OpenSSH speaks on both sides: how a stream falls into packets, and what each of them says.
  */
-import { concat, ProtocolError, Reader } from '../bytes.ts'
+import { ProtocolError, Reader } from '../bytes.ts'
 import { decodeForm, type Field, type Form, rest, string, text, uint32, uint64, type Value } from './wire.ts'
 
 /** As OpenSSH has it; its own packets carry at most 255 KiB of data. */
 const PACKET_LENGTH_MAX = 256 * 1024
 const LENGTH_FIELD = 4
+const NO_BYTES = new Uint8Array(0)
 
 export interface Attributes {
   readonly size?: string
@@ -171,20 +172,45 @@ export class SftpFrames {
     this.#pieces.push(bytes)
     this.#held += bytes.length
     while (this.#held >= LENGTH_FIELD) {
-      // Joined only when the length is to be read or the packet is whole, so that each byte is copied twice at most.
-      const first = this.#pieces[0]
-      if (first === undefined || first.length < LENGTH_FIELD) this.#pieces = [concat(this.#pieces)]
-      const head = this.#pieces[0] ?? bytes
-      const length = new DataView(head.buffer, head.byteOffset).getUint32(0)
+      const length = new Reader(this.#peek(LENGTH_FIELD)).uint32()
       if (length < 1 || length > PACKET_LENGTH_MAX)
         throw new ProtocolError(`a packet of SFTP of ${length} bytes`)
-      const whole = LENGTH_FIELD + length
-      if (this.#held < whole) break
-      const all = concat(this.#pieces)
-      packets.push(all.subarray(0, whole))
-      this.#held -= whole
-      this.#pieces = this.#held > 0 ? [all.subarray(whole)] : []
+      if (this.#held < LENGTH_FIELD + length) break
+      packets.push(this.#take(LENGTH_FIELD + length))
     }
     return packets
+  }
+
+  /** The next bytes, of which there are so many, without passing them; the first piece is made as long as that. */
+  #peek(length: number): Uint8Array {
+    const [first = NO_BYTES] = this.#pieces
+    if (first.length >= length) return first
+    const head = this.#take(length)
+    this.#pieces.unshift(head)
+    this.#held += length
+    return head
+  }
+
+  /** Where they lie in one piece they stay there, else each is copied once. */
+  #take(length: number): Uint8Array {
+    this.#held -= length
+    const first = this.#piece(length)
+    if (first.length === length) return first
+    const whole = new Uint8Array(length)
+    whole.set(first)
+    for (let at = first.length; at < length; ) {
+      const piece = this.#piece(length - at)
+      whole.set(piece, at)
+      at += piece.length
+    }
+    return whole
+  }
+
+  /** The first piece, as far as `lengthMax`. */
+  #piece(lengthMax: number): Uint8Array {
+    const [first = NO_BYTES] = this.#pieces
+    if (first.length <= lengthMax) this.#pieces.shift()
+    else this.#pieces[0] = first.subarray(lengthMax)
+    return first.subarray(0, lengthMax)
   }
 }

@@ -133,8 +133,9 @@ export class Steps {
     return list
   }
 
-  /** What was written for the person so far becomes a step. */
+  /** What was written for the person so far becomes steps. */
   flush(): void {
-    if (this.#transport.hasOutput) this.#list.push({ type: 'send', bytes: this.#transport.output() })
+    if (!this.#transport.hasOutput) return
+    for (const bytes of this.#transport.output()) this.#list.push({ type: 'send', bytes })
   }
 }

@@ -33,6 +33,9 @@ const EXCHANGES_OF_STRANGERS_MAX = 4
 /** What waits for the end of a key exchange that the client never ends; data waits in its channels. */
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024
 
+/** Lengths and tags, and all of short packets. */
+const JOIN_BELOW = 4096
+
 /** What the client may send now. Our own key exchange may be under way meanwhile: see `#ownKexinit`. */
 type Phase = 'version' | 'kexinit' | 'exchange' | 'newkeys' | 'open'
 
@@ -119,12 +122,14 @@ export class Transport {
     this.sendPayload(encodeMessage(message))
   }
 
-  sendPayload(payload: Uint8Array): void {
+  /** `body`, where there is one, stands behind `payload` in the same message; it is copied here and nowhere before. */
+  sendPayload(payload: Uint8Array, body?: Uint8Array): void {
     if (this.#ownKexinit === undefined) {
-      this.#write(payload)
+      this.#write(payload, body)
       this.#checkTraffic()
       return
     }
+    if (body !== undefined) throw new Error('data waits in its channel while keys are exchanged')
     this.#queueBytes += payload.length
     if (this.#queueBytes > QUEUE_BYTES_MAX)
       throw new ProtocolError('the client does not finish a key exchange')
@@ -141,11 +146,11 @@ export class Transport {
     this.#write(encodeMessage({ type: 'DISCONNECT', reason, description, language: '' }))
   }
 
-  /** Everything to be written since the last call, as one piece. */
-  output(): Uint8Array {
-    const bytes = concat(this.#out)
+  /** Everything to be written since the last call, in order. */
+  output(): readonly Uint8Array[] {
+    const pieces = joinShort(this.#out)
     this.#out = []
-    return bytes
+    return pieces
   }
 
   /** The client is known, and its wishes for new keys are its own business. */
@@ -157,8 +162,8 @@ export class Transport {
     return this.#out.length > 0
   }
 
-  #write(payload: Uint8Array): void {
-    this.#out.push(...this.#writer.write(payload))
+  #write(payload: Uint8Array, body?: Uint8Array): void {
+    this.#out.push(...this.#writer.write(payload, body))
   }
 
   #readVersion(): boolean {
@@ -286,6 +291,23 @@ export class Transport {
       this.rekey()
     }
   }
+}
+
+/** Puts runs of short pieces together; of a long one the copy would cost more than a place of its own in a write. */
+function joinShort(pieces: readonly Uint8Array[]): Uint8Array[] {
+  const joined: Uint8Array[] = []
+  let run: Uint8Array[] = []
+  for (const piece of pieces) {
+    if (piece.length < JOIN_BELOW) {
+      run.push(piece)
+      continue
+    }
+    if (run.length > 0) joined.push(concat(run))
+    joined.push(piece)
+    run = []
+  }
+  if (run.length > 0) joined.push(concat(run))
+  return joined
 }
 
 /** RFC 8308, and OpenSSH's ping, by which its clients hide the rhythm of typing. */

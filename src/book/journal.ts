@@ -135,11 +135,6 @@ export class JournalRing {
     return this.#entries === 0
   }
 
-  /** Bytes of the open batch. */
-  get gathered(): number {
-    return this.#length
-  }
-
   /** Bytes that the recorder's thread has not yet drained. */
   get backlog(): number {
     return this.#offset - this.#marks.freed

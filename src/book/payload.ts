@@ -112,18 +112,17 @@ export class DataKey {
         stored = deflated
       }
     }
-    const plain = Buffer.allocUnsafe(BLIND_BYTES + 1 + stored.length)
-    plain.set(this.#random(BLIND_BYTES), 0)
-    plain[BLIND_BYTES] = codec
-    plain.set(stored, BLIND_BYTES + 1)
+    const head = Buffer.allocUnsafe(BLIND_BYTES + 1)
+    head.set(this.#random(BLIND_BYTES), 0)
+    head[BLIND_BYTES] = codec
 
     this.#nonce.writeUInt32BE(Math.floor(i / 2 ** 32), 4)
     this.#nonce.writeUInt32BE(i >>> 0, 8)
     const cipher = createCipheriv('aes-256-gcm', this.#key, this.#nonce)
     cipher.setAAD(Buffer.from(`${this.#prefix}${i}\n${type}\n`, 'latin1'))
-    const sealed = cipher.update(plain)
+    const sealed = [cipher.update(head), cipher.update(stored)]
     cipher.final()
-    const bytes = Buffer.concat([sealed, cipher.getAuthTag()])
+    const bytes = Buffer.concat([...sealed, cipher.getAuthTag()])
     return { ref: { h: hash('sha256', bytes, 'base64'), i, n: bytes.length, t: type }, bytes }
   }
 

@@ -5,7 +5,7 @@ import type { Mark, Reach } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
 import type { Clock } from '../system/clock.ts'
 import { Fences } from './fences.ts'
-import { OUTLET_HIGH, OUTLET_LOW, writeAll } from './outlet.ts'
+import { gather, OUTLET_HIGH, OUTLET_LOW } from './outlet.ts'
 
 /** The host's side: told what to do, tells what happened by `Bridge.host`. */
 export interface Host {
@@ -158,28 +158,25 @@ export class PersonOutlet {
   }
 
   #letOut(items: readonly PersonItem[]): void {
-    let run: Uint8Array[] = []
     for (const item of items) {
       if (item.type === 'send') this.#held -= item.bytes.length
-      if (item.type === 'send' && this.#later === undefined) {
-        run.push(item.bytes)
-        continue
-      }
-      writeAll(this.#socket, run)
-      run = []
       this.#now(item)
     }
-    writeAll(this.#socket, run)
     this.#events.onRoom()
   }
 
   #now(item: PersonItem): void {
     if (this.#later !== undefined) this.#later.push(item)
-    else if (item.type === 'send') this.#socket.write(item.bytes)
+    else if (item.type === 'send') this.#write(item.bytes)
     else if (item.type === 'close') this.#socket.end()
     else if (item.type === 'patience') this.#wait()
     else if (this.#isTight) this.#credits.push(item)
     else this.#host.send(item)
+  }
+
+  #write(bytes: Uint8Array): void {
+    gather(this.#socket)
+    this.#socket.write(bytes)
   }
 
   #wait(): void {

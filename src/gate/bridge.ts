@@ -19,6 +19,7 @@ import type { Mark } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type RecordedSession, RecordTooLargeError } from '../record/session.ts'
 import type { Clock } from '../system/clock.ts'
+import type { Nursery } from '../system/nursery.ts'
 import { type Host, HostOutlet, PersonOutlet } from './bridge-outlets.ts'
 import { HangUpError } from './converse.ts'
 import { linger } from './linger.ts'
@@ -26,6 +27,8 @@ import type { Pumped } from './pump.ts'
 import { CANNOT_RECORD, UNRECORDABLE } from './refusals.ts'
 
 const TICK_MS = 1000
+/** What is kept leaves that much more behind than what passes: measured, where V8 begins to look everywhere. */
+const COPIES_OF_RECORDED = 2
 const TICKS_PER_KEEPALIVE = 30
 /** Then the person's side is gone, whatever TCP says. */
 const UNANSWERED_MAX = 3
@@ -37,6 +40,7 @@ export interface BridgeParts {
   readonly socket: Socket
   readonly recorder: Recorder
   readonly clock: Clock
+  readonly nursery: Nursery
 }
 
 /** Answers a proof; undefined when the person is known, who is told by `serve` or `refuse`. */
@@ -106,10 +110,13 @@ export class Bridge {
 
   /** Talks until a proof holds. Nothing further is read then, until `serve` or `refuse`. */
   meet(pending: Uint8Array, prove: Prove): Promise<void> {
-    const { socket, connection } = this.#parts
+    const { socket, connection, nursery } = this.#parts
     this.#prove = prove
     this.#met = Promise.withResolvers()
-    socket.on('data', (chunk: Buffer) => this.#do(() => connection.receive(chunk)))
+    socket.on('data', (chunk: Buffer) => {
+      nursery.passed(chunk.length)
+      this.#do(() => connection.receive(chunk))
+    })
     socket.on('end', () => this.#sideEnded('client'))
     socket.on('error', () => this.#sideEnded('client'))
     socket.on('close', () => this.#socketClosed())
@@ -143,6 +150,7 @@ export class Bridge {
       if (this.#early.length < EARLY_EVENTS_MAX) this.#early.push(event)
       return
     }
+    if (event.type === 'data') this.#parts.nursery.passed(event.bytes.length)
     if (event.type !== 'taken') this.#service.onTraffic()
     this.#do(() => this.#parts.connection.host(event))
   }
@@ -230,6 +238,7 @@ export class Bridge {
     this.#mark = Math.max(this.#mark, this.#service.session.record(event))
     this.#behind ||= this.#parts.recorder.congested
     const isStream = event.type === 'data'
+    if (isStream) this.#parts.nursery.passed(event.bytes.length * COPIES_OF_RECORDED)
     const announces = isStream ? event.stream === 'in' : event.type === 'begin' || event.type === 'decision'
     if (announces) this.#toHost.fence(this.#mark, this.#barrier?.forward)
     else if (isStream) this.#toPerson.fence(this.#mark, this.#barrier?.stream)

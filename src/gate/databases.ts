@@ -1,4 +1,5 @@
 /** What the two databases' stories share: what is asked for, and the way to a target. */
+import type { Conversation } from '../../protocols/conversation.ts'
 import { splitLogin } from '../access/address.ts'
 import type { Grant } from '../access/authorize.ts'
 import { type DatabaseCredential, tlsOptions } from '../access/credentials.ts'
@@ -8,7 +9,11 @@ import { type Talk, Talker, type Upgrade } from './converse.ts'
 import { deadline } from './deadline.ts'
 import { dial } from './dial.ts'
 import type { Gate } from './gate.ts'
+import { Intake } from './intake.ts'
 import { targetUpgrade } from './tls.ts'
+
+/** From the first byte to the target until it is ready. */
+const CONNECT_MS_MAX = 30_000
 
 export function targetOf(grant: Grant): DatabaseTarget {
   const { target } = grant
@@ -37,6 +42,34 @@ export function requestOf(
     ...(listener.target === undefined ? {} : { bound: listener.target }),
     ...(login.database === undefined ? {} : { database: login.database }),
     replication: login.replication !== undefined,
+  }
+}
+
+export interface LoggedIn<Ready> {
+  readonly ready: Ready
+  readonly talker: Talker
+  readonly intake: Intake | undefined
+}
+
+/** Dials the target and holds the conversation there, until it is ready or has said why it is not. */
+export async function logIn<Ready, Question>(
+  gate: Gate,
+  name: string,
+  target: DatabaseTarget,
+  login: { readonly conversation: Conversation<Ready, Question> } & Pick<Talk<Question>, 'answer'>,
+): Promise<LoggedIn<Ready>> {
+  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
+  const { signal } = limit
+  // TLS has memory of its own.
+  const intake = tlsWanted(target) === 'off' ? new Intake() : undefined
+  const talker = new Talker(await dial(target.address, signal, intake))
+  try {
+    const upgrade = upgradeTo(gate, name, target)
+    const ready = await talker.run(login.conversation, { upgrade, answer: login.answer, signal })
+    return { ready, talker, intake }
+  } catch (error) {
+    talker.socket.destroy()
+    throw error
   }
 }
 

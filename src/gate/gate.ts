@@ -15,6 +15,7 @@ import { note } from '../record/notes.ts'
 import type { Recorder } from '../record/recorder.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
+import type { Nursery } from '../system/nursery.ts'
 import type { Cancels } from './cancels.ts'
 import type { Greetings } from './greetings.ts'
 import { SaltedPasswords } from './salted.ts'
@@ -40,6 +41,7 @@ export interface GateParts {
   readonly sql: SqlReader
   readonly greetings: Greetings
   readonly clock: Clock
+  readonly nursery: Nursery
   readonly log: Log
   readonly random: (length: number) => Uint8Array
 }

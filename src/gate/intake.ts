@@ -12,9 +12,17 @@ const SMALL_BYTES = 4 << 10
 /** As much as the event loop takes at once. A read that fills the small one is of a longer answer. */
 const LARGE_BYTES = 64 << 10
 
+type View = (memory: Uint8Array, length: number) => Uint8Array
+
 export class Intake {
+  readonly #view: View
   #memory: Uint8Array<ArrayBuffer> | undefined
   #wanted = SMALL_BYTES
+
+  /** `view` for listeners that know Node's buffers only. */
+  constructor(view: View = (memory, length) => memory.subarray(0, length)) {
+    this.#view = view
+  }
 
   /** What was told last stays as it is. */
   giveAway(): void {
@@ -27,7 +35,7 @@ export class Intake {
       buffer: () => this.#next(),
       callback: (length, memory) => {
         this.#wanted = length < SMALL_BYTES ? SMALL_BYTES : LARGE_BYTES
-        return socket().emit('data', memory.subarray(0, length))
+        return socket().emit('data', this.#view(memory, length))
       },
     }
   }

@@ -6,21 +6,18 @@ import { ProtocolError } from '../../protocols/bytes.ts'
 import * as mysql from '../../protocols/mysql/index.ts'
 import type { Refusal } from '../../protocols/relay.ts'
 import type { StatementFacts } from '../../protocols/statement-facts.ts'
-import { splitLogin } from '../access/address.ts'
-import type { Attempt, LoginResult } from '../access/authenticate.ts'
+import type { LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
 import type { DatabaseTarget, Listener, Target } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
-import { HangUpError, Talker } from './converse.ts'
-import { aside, credentialOf, requestOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
-import { deadline } from './deadline.ts'
-import { dial } from './dial.ts'
+import type { Talker } from './converse.ts'
+import { aside, credentialOf, type LoggedIn, logIn, requestOf, targetOf, tlsWanted } from './databases.ts'
+import { Doorkeeper } from './doorkeeper.ts'
 import type { Gate } from './gate.ts'
 import { sharedGreeting } from './greetings.ts'
-import { Intake } from './intake.ts'
+import type { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
-import { CONNECT_MS_MAX, LOGIN_MS_MAX } from './postgres.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed } from './refusals.ts'
 import { Judge } from './statements.ts'
@@ -54,9 +51,10 @@ export async function serveMysql(gate: Gate, listener: MysqlListener, accepted: 
     const why = 'It has not been reached yet, so nothing can be promised in its name.'
     return talker.leave(mysql.refuse(targetFailed(listener.target ?? 'mysql', why, ''), 0))
   }
-  const door = new Doorkeeper(gate, listener, accepted, greeting)
+  const methods = listener.family === 'mariadb' ? MARIADB_METHODS : METHODS
+  const threadId = gate.parts.threads.take()
   try {
-    const { login, result } = await door.arrive()
+    const { login, result } = await arrive(gate, listener, accepted, { greeting, threadId, methods })
     const admission = await admit(gate, {
       door: 'mysql',
       typed: login.user,
@@ -69,12 +67,12 @@ export async function serveMysql(gate: Gate, listener: MysqlListener, accepted: 
     accepted.known()
     await serveSession(gate, accepted, {
       login,
-      methods: door.methods,
+      methods,
       grant: admission.grant,
       session: admission.session,
     })
   } finally {
-    gate.parts.threads.leave(door.threadId)
+    gate.parts.threads.leave(threadId)
   }
 }
 
@@ -176,7 +174,7 @@ async function reach(gate: Gate, grant: Grant, login: mysql.Login): Promise<Reac
       login,
       database: login.database ?? grant.access.database,
     }
-    const { talker, ready, intake } = await logIn(gate, targetName, targetOf(grant), options)
+    const { talker, ready, intake } = await logInTo(gate, targetName, targetOf(grant), options)
     if (ready.type === 'ready') {
       gate.parts.greetings.put(targetName, ready.greeting)
       return { type: 'reached', ready, talker, intake }
@@ -208,34 +206,15 @@ function credentialAt(gate: Gate, grant: Grant): mysql.Credential {
 
 type LogInOptions = Pick<mysql.ConnectOptions, 'credential' | 'login' | 'database'>
 
-async function logIn(
+function logInTo(
   gate: Gate,
   name: string,
   target: DatabaseTarget,
   options: LogInOptions,
-): Promise<{ talker: Talker; ready: mysql.Ready | mysql.ConnectFailure; intake: Intake | undefined }> {
-  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
-  const { signal } = limit
-  // TLS has memory of its own.
-  const intake = tlsWanted(target) === 'off' ? new Intake() : undefined
-  const talker = new Talker(await dial(target.address, signal, intake))
-  try {
-    const conversation = mysql.connect({
-      ...options,
-      tls: tlsWanted(target),
-      ...OWN,
-      random: gate.parts.random,
-    })
-    const ready = await talker.run(conversation, {
-      upgrade: upgradeTo(gate, name, target),
-      answer: () => undefined,
-      signal,
-    })
-    return { talker, ready, intake }
-  } catch (error) {
-    talker.socket.destroy()
-    throw error
-  }
+): Promise<LoggedIn<mysql.Ready | mysql.ConnectFailure>> {
+  const own = { ...OWN, tls: tlsWanted(target), random: gate.parts.random }
+  const conversation = mysql.connect({ ...options, ...own })
+  return logIn(gate, name, target, { conversation, answer: () => undefined })
 }
 
 /** For a listener of one target, that target's; a shared one's is composed of all that it may lead to. */
@@ -260,7 +239,7 @@ async function learn(gate: Gate, name: string): Promise<void> {
   if (greetings.get(name) !== undefined || target?.type !== 'mysql' || usual === undefined) return
   const credential = { user: usual.user, password: usual.password.text() }
   try {
-    const { talker, ready } = await logIn(gate, name, target, {
+    const { talker, ready } = await logInTo(gate, name, target, {
       credential,
       login: undefined,
       database: undefined,
@@ -283,82 +262,51 @@ function killQuery(gate: Gate, grant: Grant, thread: number): Promise<boolean> {
   })
 }
 
-/** Asks who is there, and answers what the conversation must know of that name. */
-class Doorkeeper {
+interface Entrance {
+  readonly greeting: mysql.Greeting
   readonly threadId: number
   readonly methods: readonly mysql.Method[]
-  readonly #gate: Gate
-  readonly #listener: MysqlListener
-  readonly #accepted: Accepted
-  readonly #greeting: mysql.Greeting
-  #attempt: Attempt | undefined
-  #proved: LoginResult | undefined
+}
 
-  constructor(gate: Gate, listener: MysqlListener, accepted: Accepted, greeting: mysql.Greeting) {
-    this.#gate = gate
-    this.#listener = listener
-    this.#accepted = accepted
-    this.#greeting = greeting
-    this.threadId = gate.parts.threads.take()
-    this.methods = listener.family === 'mariadb' ? MARIADB_METHODS : METHODS
-  }
+/** Asks who is there. */
+async function arrive(
+  gate: Gate,
+  listener: MysqlListener,
+  accepted: Accepted,
+  entrance: Entrance,
+): Promise<{ login: mysql.Login; result: LoginResult }> {
+  const conversation = mysql.accept({
+    ...entrance,
+    // No NUL: clients of old read the scramble as a string.
+    scramble: gate.parts.random(SCRAMBLE_BYTES).map((byte) => (byte % 255) + 1),
+    tlsPolicy: listener.require_tls ? 'require' : 'allow',
+    localFiles: mayTakeFiles(gate, listener),
+  })
+  const door = new Doorkeeper(gate, 'mysql', accepted)
+  const login = await door.asks((signal) =>
+    accepted.talker.run(conversation, {
+      upgrade: serverUpgrade(gate.inForce.tls),
+      answer: (question) => answer(door, question),
+      signal,
+    }),
+  )
+  return { login, result: door.resultOf(login.secret) }
+}
 
-  async arrive(): Promise<{ login: mysql.Login; result: LoginResult }> {
-    const { talker } = this.#accepted
-    const { random } = this.#gate.parts
-    const conversation = mysql.accept({
-      greeting: this.#greeting,
-      threadId: this.threadId,
-      // No NUL: clients of old read the scramble as a string.
-      scramble: random(SCRAMBLE_BYTES).map((byte) => (byte % 255) + 1),
-      tlsPolicy: this.#listener.require_tls ? 'require' : 'allow',
-      methods: this.methods,
-      localFiles: this.#mayTakeFiles(),
-    })
-    using limit = deadline(this.#gate.parts.clock, LOGIN_MS_MAX)
-    const { signal } = limit
-    signal.addEventListener('abort', () => talker.socket.destroy(), { once: true })
-    try {
-      const login = await talker.run(conversation, {
-        upgrade: serverUpgrade(this.#gate.inForce.tls),
-        answer: (question) => this.#answer(question),
-        signal,
-      })
-      return { login, result: this.#resultOf(login) }
-    } catch (error) {
-      this.#attempt?.refuse('abandoned')
-      throw error
-    }
-  }
+/** Before the target is known, whether any that it may be takes files: it is asked again then. */
+function mayTakeFiles(gate: Gate, listener: MysqlListener): boolean {
+  const { targets } = gate.inForce.loaded.config
+  return [...targets].some(([name, target]) => name === (listener.target ?? name) && takesFiles(target))
+}
 
-  /** Before the target is known, whether any that it may be takes files: it is asked again then. */
-  #mayTakeFiles(): boolean {
-    const { targets } = this.#gate.inForce.loaded.config
-    return [...targets].some(
-      ([name, target]) => name === (this.#listener.target ?? name) && takesFiles(target),
+/** What the conversation must know of the name that was given. */
+async function answer(door: Doorkeeper, question: mysql.Question): Promise<unknown> {
+  const attempt = door.begin(question.user)
+  if (question.type === 'password') return door.password(attempt, question.password)
+  return attempt
+    .tokenVerifiers()
+    .map(
+      ({ sha1Twice, sha256Twice }, k) =>
+        ({ id: String(k), sha1: sha1Twice, sha256: sha256Twice }) satisfies mysql.Verifier,
     )
-  }
-
-  async #answer(question: mysql.Question): Promise<unknown> {
-    const { user } = splitLogin(question.user, this.#gate.inForce.loaded.config.targets)
-    const { address } = this.#accepted.peer
-    this.#attempt = this.#gate.parts.authenticator.begin({ door: 'mysql', user, address })
-    if (question.type === 'password') {
-      this.#proved = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
-      return this.#proved.type === 'identity' ? 'password' : undefined
-    }
-    return this.#attempt
-      .tokenVerifiers()
-      .map(
-        ({ sha1Twice, sha256Twice }, k) =>
-          ({ id: String(k), sha1: sha1Twice, sha256: sha256Twice }) satisfies mysql.Verifier,
-      )
-  }
-
-  #resultOf(login: mysql.Login): LoginResult {
-    const attempt = this.#attempt
-    if (attempt === undefined) throw new HangUpError('a login without a proof')
-    if (this.#proved !== undefined) return this.#proved
-    return login.secret === undefined ? attempt.refuse() : attempt.provedBy(Number(login.secret))
-  }
 }

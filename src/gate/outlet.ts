@@ -115,3 +115,10 @@ export function writeAll(socket: Socket, run: readonly Uint8Array[]): void {
     socket.uncork()
   }
 }
+
+/** What is written from here to the end of what runs now goes out in one write. Ending the socket does not wait. */
+export function gather(socket: Socket): void {
+  if (socket.writableCorked > 0) return
+  socket.cork()
+  process.nextTick(() => socket.uncork())
+}

@@ -5,20 +5,18 @@
 import { ProtocolError } from '../../protocols/bytes.ts'
 import type { TlsFacts } from '../../protocols/conversation.ts'
 import * as postgres from '../../protocols/postgres/index.ts'
-import { splitLogin } from '../access/address.ts'
-import type { Attempt, LoginResult } from '../access/authenticate.ts'
+import type { LoginResult } from '../access/authenticate.ts'
 import type { Grant } from '../access/authorize.ts'
 import { SCRAM_ITERATIONS } from '../access/verifier.ts'
 import type { Listener } from '../config/schema.ts'
 import { note } from '../record/notes.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
-import { HangUpError, Talker } from './converse.ts'
-import { aside, credentialOf, requestOf, targetOf, tlsWanted, upgradeTo } from './databases.ts'
-import { deadline } from './deadline.ts'
-import { dial } from './dial.ts'
+import type { Talker } from './converse.ts'
+import { aside, credentialOf, logIn, requestOf, targetOf, tlsWanted } from './databases.ts'
+import { Doorkeeper } from './doorkeeper.ts'
 import type { Gate } from './gate.ts'
-import { Intake } from './intake.ts'
+import type { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
 import type { Pump } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
@@ -26,9 +24,6 @@ import { DRAINING, targetFailed, unsupported } from './refusals.ts'
 import { Judge } from './statements.ts'
 import { serverUpgrade } from './tls.ts'
 
-/** PostgreSQL's own limit from the first byte to the end of the login. */
-export const LOGIN_MS_MAX = 60_000
-export const CONNECT_MS_MAX = 30_000
 const CANCEL_MS_MAX = 10_000
 const TLS_FIRST_BYTE = 0x16
 const NONCE_BYTES = 18
@@ -43,8 +38,7 @@ export async function servePostgres(
   accepted: Accepted,
 ): Promise<void> {
   const { talker, peer } = accepted
-  const door = new Doorkeeper(gate, listener, accepted)
-  const arrived = await door.arrive()
+  const arrived = await arrive(gate, listener, accepted)
   if (arrived.type === 'cancel') return passCancel(gate, arrived, accepted)
   const { login } = arrived
   const admission = await admit(gate, {
@@ -177,13 +171,7 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
   const target = targetOf(grant)
   const credential = credentialOf(gate, grant)
   const tls = tlsWanted(target)
-  // TLS has memory of its own.
-  const intake = tls === 'off' ? new Intake() : undefined
-  let talker: Talker | undefined
-  using limit = deadline(gate.parts.clock, CONNECT_MS_MAX)
   try {
-    const { signal } = limit
-    talker = new Talker(await dial(target.address, signal, intake))
     const own: [string, string][] = grant.readOnly ? [['default_transaction_read_only', 'on']] : []
     if (login.replication !== undefined)
       own.push(['replication', login.replication === 'database' ? 'database' : 'true'])
@@ -197,17 +185,15 @@ async function reach(gate: Gate, admitted: Admitted, clientSecret: Uint8Array): 
       nonce: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('base64'),
       clientSecret,
     })
-    const ready = await talker.run(conversation, {
-      upgrade: upgradeTo(gate, grant.targetName, target),
+    const { talker, ready, intake } = await logIn(gate, grant.targetName, target, {
+      conversation,
       answer: ({ salt, iterations }) => gate.salted.of(credential, salt, iterations),
-      signal,
     })
     if (ready.type === 'ready') return { type: 'reached', ready, target: talker, intake, tls }
     talker.socket.destroy()
     gate.parts.log.targetFailed({ target: grant.targetName, error: new Error(loggedFailure(ready)) })
     return { type: 'refused', told: tellFailure(ready, grant), why: 'target' }
   } catch (error) {
-    talker?.socket.destroy()
     gate.parts.log.targetFailed({ target: grant.targetName, error })
     const why =
       error instanceof ProtocolError ? 'It does not speak as PostgreSQL should.' : 'It cannot be reached.'
@@ -264,73 +250,33 @@ type Arrived =
   | postgres.CancelRequest
   | { readonly type: 'login'; readonly login: postgres.Login; readonly result: LoginResult }
 
-/** Asks who is there, and answers what the conversation must know of that name. */
-class Doorkeeper {
-  readonly #gate: Gate
-  readonly #listener: PostgresListener
-  readonly #accepted: Accepted
-  #attempt: Attempt | undefined
-  /** What a question about a password or a certificate came to. */
-  #proved: LoginResult | undefined
+/** Asks who is there. */
+async function arrive(gate: Gate, listener: PostgresListener, accepted: Accepted): Promise<Arrived> {
+  const { talker } = accepted
+  const { random } = gate.parts
+  const upgrade = serverUpgrade(gate.inForce.tls)
+  const door = new Doorkeeper(gate, 'pg', accepted)
+  const login = await door.asks(async (signal) => {
+    let tls: TlsFacts | undefined
+    if ((await talker.peek()) === TLS_FIRST_BYTE) tls = await talker.secure(upgrade, ALPN)
+    const conversation = postgres.accept({
+      tls,
+      tlsPolicy: listener.require_tls ? 'require' : 'allow',
+      method: listener.login,
+      nonce: Buffer.from(random(NONCE_BYTES)).toString('base64'),
+      mock: { secret: random(32), iterations: SCRAM_ITERATIONS },
+    })
+    return talker.run(conversation, { upgrade, answer: (question) => answer(door, question), signal })
+  })
+  return login.type === 'cancel' ? login : { type: 'login', login, result: door.resultOf(login.secret) }
+}
 
-  constructor(gate: Gate, listener: PostgresListener, accepted: Accepted) {
-    this.#gate = gate
-    this.#listener = listener
-    this.#accepted = accepted
-  }
-
-  async arrive(): Promise<Arrived> {
-    const { talker } = this.#accepted
-    const upgrade = serverUpgrade(this.#gate.inForce.tls)
-    using limit = deadline(this.#gate.parts.clock, LOGIN_MS_MAX)
-    const { signal } = limit
-    signal.addEventListener('abort', () => talker.socket.destroy(), { once: true })
-    try {
-      let tls: TlsFacts | undefined
-      if ((await talker.peek()) === TLS_FIRST_BYTE) tls = await talker.secure(upgrade, ALPN)
-      const { random } = this.#gate.parts
-      const conversation = postgres.accept({
-        tls,
-        tlsPolicy: this.#listener.require_tls ? 'require' : 'allow',
-        method: this.#listener.login,
-        nonce: Buffer.from(random(NONCE_BYTES)).toString('base64'),
-        mock: { secret: random(32), iterations: SCRAM_ITERATIONS },
-      })
-      const login = await talker.run(conversation, {
-        upgrade,
-        answer: (question) => this.#answer(question),
-        signal,
-      })
-      return login.type === 'cancel' ? login : { type: 'login', login, result: this.#resultOf(login) }
-    } catch (error) {
-      // Somebody who had named a user and then went away, or broke the protocol, has tried and failed.
-      this.#attempt?.refuse('abandoned')
-      throw error
-    }
-  }
-
-  async #answer(question: postgres.AcceptQuestion): Promise<unknown> {
-    const { loaded } = this.#gate.inForce
-    const { user } = splitLogin(question.user, loaded.config.targets)
-    const { address } = this.#accepted.peer
-    this.#attempt = this.#gate.parts.authenticator.begin({ door: 'pg', user, address })
-    if (question.type === 'certificate') {
-      this.#proved = this.#attempt.certificate(question.certificate)
-      return this.#proved?.type === 'identity'
-    }
-    if (question.type === 'password') {
-      this.#proved = await this.#attempt.password(Buffer.from(question.password).toString('utf8'))
-      return this.#proved.type === 'identity' ? 'password' : undefined
-    }
-    const { salt, verifiers } = this.#attempt.scramChallenge()
-    const numbered = verifiers.map(({ storedKey, serverKey }, k) => ({ id: String(k), storedKey, serverKey }))
-    return { salt, iterations: SCRAM_ITERATIONS, verifiers: numbered } satisfies postgres.Verifiers
-  }
-
-  #resultOf(login: postgres.Login): LoginResult {
-    const attempt = this.#attempt
-    if (attempt === undefined) throw new HangUpError('a login without a proof')
-    if (this.#proved !== undefined) return this.#proved
-    return login.secret === undefined ? attempt.refuse() : attempt.provedBy(Number(login.secret))
-  }
+/** What the conversation must know of the name that was given. */
+async function answer(door: Doorkeeper, question: postgres.AcceptQuestion): Promise<unknown> {
+  const attempt = door.begin(question.user)
+  if (question.type === 'certificate') return door.certificate(attempt, question.certificate)
+  if (question.type === 'password') return door.password(attempt, question.password)
+  const { salt, verifiers } = attempt.scramChallenge()
+  const numbered = verifiers.map(({ storedKey, serverKey }, k) => ({ id: String(k), storedKey, serverKey }))
+  return { salt, iterations: SCRAM_ITERATIONS, verifiers: numbered } satisfies postgres.Verifiers
 }

@@ -7,7 +7,6 @@
 import type { Refusal } from '../../protocols/relay.ts'
 import {
   freshEphemeralKeys,
-  type HostConnection,
   HostError,
   type Method,
   type RelayOptions,
@@ -20,6 +19,7 @@ import type { Listener } from '../config/schema.ts'
 import type { RecordedSession } from '../record/session.ts'
 import { admit } from './admission.ts'
 import { Bridge } from './bridge.ts'
+import type { Host } from './bridge-outlets.ts'
 import { HangUpError } from './converse.ts'
 import { type Deadline, deadline } from './deadline.ts'
 import type { Gate } from './gate.ts'
@@ -50,7 +50,7 @@ export async function serveSsh(
   const door = gate.inForce.hosts.doors.get(name)
   if (door === undefined) throw new Error(`no keys for the listener ${name}`)
   const { socket, pending } = accepted.talker.take()
-  const { recorder, clock, random } = gate.parts
+  const { recorder, clock, nursery, random } = gate.parts
   const connection = new SshConnection({
     software: 'gatebook',
     hostKeys: door.hostKeys,
@@ -59,7 +59,7 @@ export async function serveSsh(
     methods: METHODS,
     banner: '',
   })
-  const bridge = new Bridge({ connection, socket, recorder, clock })
+  const bridge = new Bridge({ connection, socket, recorder, clock, nursery })
   const doorkeeper = new SshDoorkeeper(gate, door, accepted.peer.address)
   using limit = deadline(clock, SSH_LOGIN_MS_MAX)
   limit.signal.addEventListener('abort', () => socket.destroy(), { once: true })
@@ -203,7 +203,7 @@ function optionsOf(gate: Gate, { session, grant, arrived }: Admitted): RelayOpti
 }
 
 type Reached =
-  | { readonly type: 'reached'; readonly host: HostConnection }
+  | { readonly type: 'reached'; readonly host: Host }
   | { readonly type: 'failed'; readonly refusal: Refusal }
 
 /** The log says in full why a host cannot be reached, the person is told in short. */

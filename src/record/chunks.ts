@@ -75,12 +75,20 @@ export class Chunker {
 
   /** The chunk as it stands; the next frame begins a new one. */
   cut(): Chunk {
-    const body = Buffer.from(this.#body.subarray(0, this.#length))
+    const body = this.#give()
     const chunk = { body, offset: this.#offset, bytes: this.#bytes, startedAt: this.#startedAt }
     this.#offset += this.#bytes
     this.#bytes = 0
     this.#length = 0
     return chunk
+  }
+
+  /** A large body goes as it lies, and the next one, which will be as large, gets memory of its own at once. */
+  #give(): Buffer {
+    const body = this.#body.subarray(0, this.#length)
+    if (body.length < this.#max / 2) return Buffer.from(body)
+    this.#body = Buffer.allocUnsafe(this.#body.length)
+    return body
   }
 
   #put(kind: FrameKind, bytes: Uint8Array, now: number): void {

@@ -1,8 +1,8 @@
 /**
  * One journal, many waiters: entries of all connections go into the open batch, one write a turn of the event loop
  * hands them to the kernel, and one fdatasync at a time makes them durable for everybody who waits. Grouping
- * follows by itself: whoever arrives while a sync runs is covered by the next. Entries that nobody waits for (mode
- * `relaxed`) share a write with those of some milliseconds: a write costs as much as encoding what is in it.
+ * follows by itself: whoever arrives while a sync runs is covered by the next. What nobody waits for (mode `relaxed`)
+ * is encoded and written with all that comes within some milliseconds: one by one, both cost twice as much.
  */
 import { type Carried, type JournalDisk, JournalError, type JournalRing } from '../book/journal.ts'
 import type { Schedule } from '../system/clock.ts'
@@ -15,6 +15,8 @@ export type Reach = 'written' | 'durable'
 /** What nobody waits for is with the kernel after this at the latest, or when so much of it has gathered. */
 export const WRITTEN_WITHIN_MS = 5
 export const GATHERED_BYTES = 64 << 10
+/** Counted for each beside what it carries: its leaf, and what sealing adds. */
+const LATER_ENTRY_BYTES = 1024
 /** What nobody waits for is durable so long after its write at the latest, a sync included. */
 export const DURABLE_WITHIN_MS = 150
 /** A sync that has not returned by then counts as failed: a disk that hangs tells no error. */
@@ -42,6 +44,9 @@ export class GroupCommit {
   /** Here a mark is the number of a sync. */
   #forSync: Waiting[] = []
   #syncs = 0
+  /** To be encoded yet, in this order: each appends one entry. */
+  #later: (() => void)[] = []
+  #laterBytes = 0
   /** A write is due at the end of this turn; the other, within some milliseconds. */
   #flushing = false
   #gathering = false
@@ -92,14 +97,39 @@ export class GroupCommit {
    * is not the question.
    */
   hasRoom(bytes: number): boolean {
-    return this.#failure !== undefined || this.#ring.hasRoom(bytes)
+    return this.#failure !== undefined || this.#ring.hasRoom(bytes + this.#laterBytes)
   }
 
   /**
-   * Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. An entry that
-   * `mayGather` is written later than in this turn, unless somebody comes to wait for it.
+   * Puts off an entry that nobody waits for: `act` seals and appends it within some milliseconds, or when somebody
+   * calls `catchUp` because what it appends next must stand behind. `bytes` is what the entry carries.
    */
-  append(members: string, carried: readonly Carried[], mayGather = false): Mark {
+  later(bytes: number, act: () => void): void {
+    if (this.#failure !== undefined && !this.#goOn) throw this.#failure
+    this.#later.push(act)
+    this.#laterBytes += bytes + LATER_ENTRY_BYTES
+    if (this.#laterBytes >= GATHERED_BYTES) this.#flushSoon()
+    else this.#flushLater()
+  }
+
+  /** Nothing of what was put off may be left out: where one cannot be appended, nothing more is acknowledged. */
+  catchUp(): void {
+    if (this.#later.length === 0) return
+    const acts = this.#later
+    this.#later = []
+    this.#laterBytes = 0
+    for (const act of acts) {
+      try {
+        act()
+      } catch (cause) {
+        // What has failed already has been told.
+        if (this.#failure === undefined) this.#fail('write', cause)
+      }
+    }
+  }
+
+  /** Appends one entry. Throws once the journal has failed: nothing more is acknowledged after that. */
+  append(members: string, carried: readonly Carried[]): Mark {
     if (this.isLeftOpen) return this.#written
     if (this.#failure !== undefined) throw this.#failure
     let mark: Mark
@@ -111,8 +141,7 @@ export class GroupCommit {
       if (this.#goOn) return this.#written
       throw failure
     }
-    if (mayGather && this.#ring.gathered < GATHERED_BYTES) this.#flushLater()
-    else this.#flushSoon()
+    this.#flushSoon()
     return mark
   }
 
@@ -134,6 +163,12 @@ export class GroupCommit {
     })
   }
 
+  /** The mark of all that has been recorded so far, what was put off among it. */
+  soFar(): Mark {
+    this.catchUp()
+    return this.#ring.isEmpty ? this.#written : this.#ring.open
+  }
+
   reached(mark: Mark, reach: Reach): boolean {
     return this.isLeftOpen || mark <= (reach === 'written' ? this.#written : this.#durable)
   }
@@ -143,7 +178,6 @@ export class GroupCommit {
     if (this.reached(mark, reach)) done()
     else if (this.#failure !== undefined) done(this.#failure)
     else {
-      if (mark > this.#written) this.#flushSoon()
       if (reach === 'written') this.#forWritten.push({ mark, done })
       else {
         this.#forDurable.push({ mark, done })
@@ -180,6 +214,7 @@ export class GroupCommit {
 
   /** Hands what was appended to the kernel, and starts a sync where somebody waits for one. */
   flush(): void {
+    this.catchUp()
     if (this.#failure !== undefined || this.#ring.isEmpty) return
     try {
       this.#ring.write()
@@ -250,6 +285,8 @@ export class GroupCommit {
     this.#forDurable = []
     this.#forSync = []
     for (const { done } of waiting) done(this.#goOn ? undefined : error)
+    // Where work goes on without the book, what begins by these is counted.
+    this.catchUp()
   }
 
   #fail(code: JournalError['code'], cause: unknown): Error {

@@ -196,6 +196,11 @@ export class Recorder {
     else this.gaps.appended(target, mark)
   }
 
+  /** The mark of all that has been recorded so far: under `relaxed` a record has none of its own. */
+  soFar(): Mark {
+    return this.#log.soFar()
+  }
+
   reached(mark: Mark, reach: Reach): boolean {
     return this.#log.reached(mark, reach)
   }

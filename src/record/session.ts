@@ -13,6 +13,9 @@ import { CHUNK_AGE_US, CHUNK_MAX, type Chunk, Chunker, type FrameKind, TERMINAL_
 import type { GroupCommit, Mark } from './group-commit.ts'
 import { Repeats } from './repeats.ts'
 
+/** A record that carries more is encoded at once: to put it off would take a copy. */
+const LATER_BYTES_MAX = 16 << 10
+
 /** Requests under way at once in one session; a client that pipelines more waits for answers. */
 export const OPEN_OPERATIONS_MAX = 65_536
 
@@ -27,8 +30,11 @@ export class RecordTooLargeError extends Error {
 interface OpenOperation {
   readonly startedAt: number
   parts: number
-  readonly streams: Map<string, Chunker>
+  /** Most operations have none. */
+  streams: Map<string, Chunker> | undefined
 }
+
+const NO_STREAMS: ReadonlyMap<string, Chunker> = new Map()
 
 /** What a record says beside what its session knows of itself. */
 export type Saying = Omit<Members, 'ts' | 'sid' | 'ref'>
@@ -88,7 +94,10 @@ export class RecordedSession {
     return this.#lastOp + 1
   }
 
-  /** Writes down what a relay saw. The mark is that of the last entry made; 0 where a stream's chunk still fills. */
+  /**
+   * Writes down what a relay saw. The mark is that of the last entry made; 0 where a stream's chunk still fills, and
+   * under `relaxed`, where nothing waits.
+   */
   record(event: RelayEvent): Mark {
     const now = this.#now()
     switch (event.type) {
@@ -97,9 +106,9 @@ export class RecordedSession {
           throw new RecordTooLargeError(`${this.#open.size} operations under way at once`)
         }
         const { op, act, parent, rule } = event
-        const mark = this.#numbered({ kind: 'op.begin', op, act, par: parent, rule }, event.payloads, now)
-        this.#onBegun?.(mark)
-        this.#open.set(op, { startedAt: now, parts: 0, streams: new Map() })
+        const saying = { kind: 'op.begin', op, act, par: parent, rule }
+        const mark = this.#numbered(saying, event.payloads, now, this.#onBegun)
+        this.#open.set(op, { startedAt: now, parts: 0, streams: undefined })
         return mark
       }
       case 'decision': {
@@ -118,7 +127,7 @@ export class RecordedSession {
   /** Writes any record of this session's: seals its payloads, adds time and session. */
   append(saying: Saying, payloads: readonly Payload[] = [], now = this.#now()): Mark {
     this.#refuseTooLarge(payloads)
-    return this.#put(saying, payloads, now)
+    return this.#putNow(saying, payloads, now)
   }
 
   /** A number for a refusal that no relay counts: a login, a decision at the door. */
@@ -131,7 +140,7 @@ export class RecordedSession {
     const now = this.#now()
     let filling = false
     for (const [op, open] of this.#open) {
-      for (const [stream, chunker] of open.streams) {
+      for (const [stream, chunker] of open.streams ?? NO_STREAMS) {
         if (chunker.isEmpty) continue
         if (isOld(chunker, now)) this.#chunk(op, open, stream, chunker.cut())
         else filling = true
@@ -153,9 +162,15 @@ export class RecordedSession {
   }
 
   /** A record that is refused has not used up its number. */
-  #numbered(saying: Saying & { readonly op: number }, payloads: readonly Payload[], now: number): Mark {
+  #numbered(
+    saying: Saying & { readonly op: number },
+    payloads: readonly Payload[],
+    now: number,
+    onMark?: (mark: Mark) => void,
+  ): Mark {
     assert.equal(saying.op, this.#lastOp + 1, 'operations are counted without holes')
-    const mark = this.append(saying, payloads, now)
+    this.#refuseTooLarge(payloads)
+    const mark = this.#put(saying, payloads, now, onMark)
     this.#lastOp = saying.op
     return mark
   }
@@ -167,7 +182,7 @@ export class RecordedSession {
     this.#refuseTooLarge(payloads)
     let parts: number | undefined
     if (kind === 'op.end') {
-      for (const [stream, chunker] of open.streams) {
+      for (const [stream, chunker] of open.streams ?? NO_STREAMS) {
         if (!chunker.isEmpty) this.#chunk(op, open, stream, chunker.cut())
       }
       this.#open.delete(op)
@@ -189,11 +204,12 @@ export class RecordedSession {
   ): Mark {
     const open = this.#open.get(op)
     assert(open !== undefined, `operation ${op} is not open`)
-    let chunker = open.streams.get(stream)
+    let chunker = open.streams?.get(stream)
     if (!this.#log.hasRoom(bytes.length + (chunker?.length ?? 0))) throw tooLarge(bytes.length)
     this.#refuseUsedUp(1 + Math.ceil(bytes.length / TERMINAL_CHUNK_MAX), bytes.length)
     if (chunker === undefined) {
       chunker = new Chunker(stream === 'tty' ? TERMINAL_CHUNK_MAX : CHUNK_MAX)
+      open.streams ??= new Map()
       open.streams.set(stream, chunker)
     }
     let mark = 0
@@ -216,7 +232,7 @@ export class RecordedSession {
       bytes: chunk.bytes,
       t0: chunk.startedAt,
     }
-    return this.#put(saying, [{ type: stream as Payload['type'], body: chunk.body }], this.#now())
+    return this.#putNow(saying, [{ type: stream as Payload['type'], body: chunk.body }], this.#now())
   }
 
   /** Said before anything is sealed: an index that was taken and a text that was remembered do not come back. */
@@ -242,15 +258,34 @@ export class RecordedSession {
     }
   }
 
-  #put(saying: Saying, payloads: readonly Payload[], now: number): Mark {
+  /** Under `relaxed`, of which nobody waits for anything, with others and a little later. */
+  #put(saying: Saying, payloads: readonly Payload[], now: number, onMark?: (mark: Mark) => void): Mark {
+    const bytes = payloads.reduce((sum, { body }) => sum + body.length, 0)
+    if (this.mode !== 'relaxed' || bytes > LATER_BYTES_MAX) {
+      const mark = this.#putNow(saying, payloads, now)
+      onMark?.(mark)
+      return mark
+    }
     assert(!this.#closed, 'nothing is recorded in a closed session')
+    const kept = payloads.map((one) => (one.kept === true ? one : { ...one, body: Buffer.from(one.body) }))
+    this.#log.later(bytes, () => {
+      const mark = this.#putNow(saying, kept, now)
+      onMark?.(mark)
+    })
+    return 0
+  }
+
+  #putNow(saying: Saying, payloads: readonly Payload[], now: number): Mark {
+    assert(!this.#closed, 'nothing is recorded in a closed session')
+    // Payloads are counted in the order in which they stand in the book.
+    this.#log.catchUp()
     const carried: Carried[] = []
     const fresh: (() => void)[] = []
     const ref = payloads.length === 0 ? undefined : this.#seal(payloads, carried, fresh)
     const text = canonical({ ...saying, ts: now, sid: this.sid, ref } as Members)
     // An entry that the book refuses would stop it for good: recovery meets it again at every start.
     assert(ENTRIES.get(saying.kind)?.pattern.test(text), `no leaf can say ${text}`)
-    const mark = this.#log.append(text, carried, this.mode === 'relaxed')
+    const mark = this.#log.append(text, carried)
     // Only now: a text may be named again when its payload is in the journal.
     for (const keep of fresh) keep()
     return mark

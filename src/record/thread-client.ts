@@ -50,7 +50,7 @@ export class RecorderThread {
     schedule: Schedule,
   ): Promise<{ thread: RecorderThread; ready: Ready }> {
     const source = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
-    const worker = new Worker(new URL(source, import.meta.url), { workerData: options })
+    const worker = new Worker(new URL(source, import.meta.url), { name: 'recorder', workerData: options })
     const thread = new RecorderThread(worker, schedule)
     return new Promise((resolve, reject) => {
       let isReady = false

@@ -24,6 +24,7 @@ import { labelsOf, localRights, readingRights } from '../read/rights.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type Clock, systemClock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
+import { Nursery, youngCollection } from '../system/nursery.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import type { Environment } from '../system/secret.ts'
 import { Doors, type ListeningAt } from './doors.ts'
@@ -153,6 +154,7 @@ export class App {
         sql: await SqlReader.load(),
         greetings: new Greetings(join(config.gateway.data_dir, 'greetings.json')),
         clock,
+        nursery: new Nursery(youngCollection()),
         log: options.log,
         random: (length) => randomBytes(length),
       },

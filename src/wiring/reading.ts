@@ -132,7 +132,7 @@ export class Reading implements AsyncDisposable {
     const { directory, kek, onFault } = this.#options
     const source = import.meta.url.endsWith('.ts') ? './reading-thread.ts' : './reading-thread.js'
     const data: ThreadData = { role, directory, kek }
-    const worker = new Worker(new URL(source, import.meta.url), { workerData: data })
+    const worker = new Worker(new URL(source, import.meta.url), { name: role, workerData: data })
     const ready = new Promise<void>((resolve, reject) => {
       worker.on('message', (message: FromThread) => {
         if (message.type === 'ready') resolve()

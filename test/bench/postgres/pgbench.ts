@@ -98,11 +98,11 @@ function perTransaction(first: Look, last: Look): Round {
   const [from, to] = [first.times, last.times]
   if (from === undefined || to === undefined) return {}
   const each = (role: keyof ThreadTimes): number => (to[role] - from[role]) / last.transactions
-  const [gate, recorder, others] = [each('gate'), each('recorder'), each('others')]
+  const [gate, recorder, reading, others] = [each('gate'), each('recorder'), each('reading'), each('others')]
   return {
-    'cpu us/tx': gate + recorder + others,
-    ...(recorder + others > 0
-      ? { 'gate us/tx': gate, 'recorder us/tx': recorder, 'helpers us/tx': others }
+    'cpu us/tx': gate + recorder + reading + others,
+    ...(recorder + reading + others > 0
+      ? { 'gate us/tx': gate, 'recorder us/tx': recorder, 'index us/tx': reading, 'helpers us/tx': others }
       : {}),
   }
 }

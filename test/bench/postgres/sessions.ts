@@ -63,7 +63,7 @@ async function sit(system: System, job: Job): Promise<Round> {
 
 function spent(system: System): number {
   const times = timesOf(system)
-  return times === undefined ? 0 : times.gate + times.recorder + times.others
+  return times === undefined ? 0 : times.gate + times.recorder + times.reading + times.others
 }
 
 /** The process of the clients. */

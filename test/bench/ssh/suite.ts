@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureDebianPackages } from '../../support/debian.ts'
 import type { SuiteOptions } from '../book/suite.ts'
-import { compare, quantile, type Round } from '../figures.ts'
+import { type Compared, compare, quantile, type Round } from '../figures.ts'
 import { type Bench, cpuMicros, flagsOf, openBench, type System } from './systems.ts'
 
 const MIB = 2 ** 20
@@ -58,11 +58,28 @@ export async function runSsh({ quick, print }: SuiteOptions): Promise<void> {
       if (direct === undefined) continue
       const facts = { suite: 'ssh', workload: name, clients }
       for (const figure of compare(facts, direct)) print(figure)
-      for (const other of others) for (const figure of compare(facts, other, [direct])) print(figure)
+      for (const other of others) {
+        for (const figure of compare(facts, other, [direct])) print(figure)
+        for (const figure of compare(facts, added(other, direct))) print(figure)
+      }
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** What the way through adds to each latency. */
+function added(other: Compared, direct: Compared): Compared {
+  const rounds = other.rounds.map((round, k) => {
+    const latencies = Object.entries(round).filter(([metric]) => / (us|ms)$/.test(metric))
+    return Object.fromEntries(
+      latencies.map(([metric, value]) => [
+        `${metric} added`,
+        value - (direct.rounds[k]?.[metric] ?? Number.NaN),
+      ]),
+    )
+  })
+  return { system: other.system, rounds }
 }
 
 /** What is recorded of it passes through the disk: more than this measures that. */

@@ -289,6 +289,20 @@ describe('what cannot be framed is not forwarded', () => {
     })
   })
 
+  /** CVE-2024-27304 and its like: in the client a length of 4 GiB and more became a small one. */
+  test('what a client’s wrapped length leaves over is further messages, which are recorded as they run', () => {
+    // A text that holds messages, with a header that ends where the first of them begins.
+    const [begun, inside] = [f.query('select '), bytes(f.query('delete from a'), f.query('select 1'))]
+    check({
+      pieces: [client(begun, inside)],
+      events: [
+        '1 begin db.query sql(select ) none',
+        '2 begin db.query sql(delete from a) none',
+        '3 begin db.query sql(select 1) none',
+      ],
+    })
+  })
+
   test.each([
     ['an unknown tag', message('!'), 'the server sent a message of unknown type 33'],
     ['authentication out of place', b.authentication(0), 'the server sent a message of unknown type 82'],

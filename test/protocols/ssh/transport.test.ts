@@ -58,7 +58,7 @@ class Link {
     }
     this.server.release()
     if (!this.server.hasOutput) return
-    const answer = this.client.receive(this.server.output())
+    const answer = this.client.receive(concat(this.server.output()))
     if (answer.length > 0) this.send(answer)
     else this.turn()
   }
@@ -112,7 +112,7 @@ describe('a whole handshake with fixed keys', () => {
         }
         server.release()
       }
-      const output = server.output()
+      const output = concat(server.output())
       said.push(output)
       const answer = client.receive(output)
       if (answer.length > 0) exchange(answer)

@@ -1,7 +1,7 @@
 /** Logins and what a session stands on, through the whole gateway: who one is, as whom one writes, how one is greeted. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { type Connection, createConnection } from 'mysql2/promise'
+import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PASSWORD, TestGateway } from '../../support/gateway.ts'
 import type { Operation } from '../../support/gateway-book.ts'
@@ -137,6 +137,29 @@ test('what was not offered ends a connection that uses it: bulk execution and co
   await expect(RawMysql.logIn({ ...login, database: 'shop', flags: COMPRESS })).rejects.toThrow(
     'compression was not offered',
   )
+})
+
+test('no handshake is left half done at the target, which would count against us there', async () => {
+  const direct = await createConnection({
+    ...{ host: '127.0.0.1', port: server.port, user: 'app', password: 'app secret' },
+  })
+  const aborted = async (): Promise<number> => {
+    const [rows] = await direct.query<RowDataPacket[]>("SHOW GLOBAL STATUS LIKE 'Aborted_connects'")
+    return Number(rows[0]?.['Value'])
+  }
+  const first = await aborted()
+  await greetingAt(server.port)
+  await expect.poll(aborted, { message: 'a greeting taken and left is counted' }).toBe(first + 1)
+  for (let i = 0; i < 3; i++) {
+    await greetingAt(gateway.port('mariadb'))
+    await expect(connect('alice', { password: `wrong ${i}` })).rejects.toMatchObject({ errno: 1045 })
+    const connection = await connect('alice')
+    await connection.query('SELECT 1')
+    // Without a goodbye.
+    connection.destroy()
+  }
+  expect(await aborted()).toBe(first + 1)
+  await direct.end()
 })
 
 test('after a restart with the target down, the greeting is the one that was kept (T-MY-14)', async () => {

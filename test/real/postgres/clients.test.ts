@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { front, logIn, openRaw } from '../../support/clients-raw.ts'
 import type { Operation } from '../../support/gateway-book.ts'
 import { BothWays, clientFile, type Program, type Way } from './both-ways.ts'
 
@@ -105,6 +106,30 @@ describe.each([15, 18] as const)('against PostgreSQL %i', (release) => {
     expect(session?.why).toBe('client')
     expect(session?.operations.filter(({ out }) => out === undefined)).toEqual([])
     if (name === 'asyncpg') expect(session?.operations.find(isOfTypes)?.args).toEqual(DECODED)
+  })
+
+  test('of protocol 3.2, whose longer secret cancels', async () => {
+    const { port, user, password } = ways.through
+    const session = await logIn({ port, user, password, database: 'shop', version: 0x30002 })
+    expect(session.greeting.map(({ tag }) => tag)).not.toContain('v')
+    expect(session.secret.length).toBe(32)
+    session.send(front.query('select pg_sleep(60)'))
+    const asleep = await logIn({ ...ways.direct, database: 'shop' })
+    const isAsleep = async (): Promise<string> =>
+      JSON.stringify(
+        await asleep.query("select 'found' from pg_stat_activity where query = 'select pg_sleep(60)'"),
+      )
+    await expect.poll(isAsleep).toContain('SELECT 1')
+    const cancel = await openRaw({ port })
+    cancel.send(front.cancelRequest(session.pid, session.secret))
+    await cancel.closed
+    expect((await session.until('Z')).map(({ fields }) => fields['C'])).toContain('57014')
+    for (const one of [session, asleep]) one.destroy()
+    const [told] = await ways.endedSessions()
+    expect(told?.operations.map(({ act, out }) => `${act} ${out}`)).toEqual([
+      'db.query error',
+      'db.cancel ok',
+    ])
   })
 
   test('pg', async () => {

@@ -1,7 +1,7 @@
 /** Strangers at the door: whatever they send, and however slowly, they learn nothing and hold nobody up. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { LOGIN_MS_MAX } from '../../../src/gate/doorkeeper.ts'
 import { STRANGERS_MAX } from '../../../src/gate/listen.ts'
-import { LOGIN_MS_MAX } from '../../../src/gate/postgres.ts'
 import { front, logIn, openRaw, type RawConnection, RefusedError } from '../../support/clients-raw.ts'
 import { PASSWORD, TestGateway } from '../../support/gateway.ts'
 import { as, openShop } from '../../support/gateway-shop.ts'

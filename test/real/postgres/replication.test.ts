@@ -111,7 +111,7 @@ describe('by a role with `replication`', () => {
     expect(told(session)).toEqual(expect.arrayContaining(['db.query START_REPLICATION ok', 'db.copy ok']))
   })
 
-  test('pg_recvlogical gets each change, and SQL on its connection is judged like any', async () => {
+  test('pg_recvlogical gets each change; T-PG-12: SQL on its connection is judged like any', async () => {
     const slot = ['-d', 'shop', '-S', 'changes']
     const recvlogical = (args: readonly string[], more: Partial<Program> = {}): Promise<Ran> =>
       through('carol~admin', { command: `${PROGRAMS}/pg_recvlogical`, args: [...slot, ...args], ...more })

@@ -17,6 +17,7 @@ groups: { engineering: {}, security: {} }
 users:
   alice: { groups: [engineering], password: file:pw, totp: file:totp, ssh_keys: ["${KEY} alice@home"], certificates: [{ subject: CN=alice }] }
   rita: { groups: [security] }
+  ci: { kind: service }
 targets:
   orders: { type: postgres, address: db-1.internal:5432, tls: { mode: verify-ca, ca: db.pem }, credentials: { user: app, password: env:A }, read_only_credentials: { user: ro, password: env:B }, labels: { data: pii } }
   stock: { type: mysql, address: db-2.internal:3306, local_infile: false, credentials: { user: app, password: env:A } }
@@ -26,11 +27,13 @@ roles:
   reader: { targets: [orders], databases: [shop], read_only: true, statements: { allow: [SELECT] }, max_rows: 100 }
   shell: { targets: [web], ssh: { allow: [shell], forward: [], listen: [] }, hours: { tz: UTC, days: [mon-fri], from: "08:00", to: "18:00" } }
   auditor: { read: { targets: [orders], see: metadata, verify: false, admin: false } }
+  whole: { targets: [orders], replication: false }
   labelled: { targets: { data: pii }, read: { targets: { data: pii } } }
 grants:
   - { group: engineering, role: reader, expires: 2027-06-30 }
   - { user: alice, role: shell }
   - { group: security, role: auditor }
+  - { user: ci, role: whole }
 policies:
   - { id: no-bare-delete, when: { protocol: [postgres], labels: { data: pii }, verb: [DELETE], table: ["*"], where: none }, then: deny }
 recording: { sql: { parameters: mask }, encryption: { key: file:kek } }
@@ -225,9 +228,9 @@ const TOLD: readonly (readonly [key: string, from: string, to: string, told: str
   ['roles.*.read_only', 'read_only: true, ', '', 'added access.alice.orders: "reader: SELECT; '],
   [
     'roles.*.replication',
-    'databases: [shop], read_only: true, statements: { allow: [SELECT] }, max_rows: 100 }',
-    'replication: true }',
-    'added access.alice.orders: "reader: until 2027-07-01T00:00Z; replication too"',
+    'replication: false',
+    'replication: true',
+    'added access.ci.orders: "whole: everything; replication too"',
   ],
   [
     'roles.*.statements.allow',

@@ -90,10 +90,10 @@ test('the operations that the failing batch held are part of the gap', async () 
   const sessions = await Promise.all(
     ['orders', 'users'].map((target) => recorder.open({ act: 'pg', mode: 'relaxed', target })),
   )
-  const last = sessions.map((session) =>
-    session.record({ type: 'begin', op: 1, act: 'db.query', payloads: [sql] }),
-  )
-  await recorder.wait(Math.max(...last), 'durable')
+  for (const session of sessions) {
+    session.record({ type: 'begin', op: 1, act: 'db.query', payloads: [sql] })
+  }
+  await recorder.wait(recorder.soFar(), 'durable')
   // Nobody waits under this mode: the statements are with their targets when the write fails.
   for (const session of sessions) {
     for (const op of [2, 3]) session.record({ type: 'begin', op, act: 'db.query', payloads: [sql] })
@@ -111,6 +111,25 @@ test('the operations that the failing batch held are part of the gap', async () 
     ['users', 2],
   ])
   expect(leaves.filter(({ kind }) => kind === 'op.begin')).toHaveLength(2)
+})
+
+test('so are those that were not even encoded yet when the disk failed for others', async () => {
+  const directory = newBook()
+  const { recorder, breakIt } = await start(directory, true)
+  const session = await recorder.open({ act: 'pg', mode: 'relaxed', target: 'orders' })
+  await recorder.wait(recorder.soFar(), 'durable')
+  breakIt('write')
+  session.record({ type: 'begin', op: 1, act: 'db.query', payloads: [sql] })
+  session.record({ type: 'end', op: 1, outcome: 'ok' })
+  session.record({ type: 'begin', op: 2, act: 'db.query', payloads: [sql] })
+  session.close('client')
+  while (recorder.state !== 'failed') await new Promise((resolve) => setTimeout(resolve, 1))
+  await recorder.stop()
+
+  const again = await start(directory, true)
+  await again.recorder.stop()
+  const gaps = checkBook(directory).leaves.filter(({ kind }) => kind === 'gap')
+  expect(gaps.map(({ tgt, ops }) => [tgt, ops])).toEqual([['orders', 2]])
 })
 
 test('otherwise nothing passes: the same failure refuses what runs and what comes', async () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   type Batch,
+  decodeEntries,
   JournalMarks,
   JournalRing,
   JournalTail,
@@ -40,9 +41,12 @@ class Bench {
     })
   }
 
-  put(name: string, bytes = 0, mayGather = false): Mark {
-    const carried = bytes === 0 ? [] : [{ ref: 0, bytes: Buffer.alloc(bytes) }]
-    return this.log.append(`{"${name}"}`, carried, mayGather)
+  put(name: string, bytes = 0): Mark {
+    return this.log.append(`{"${name}"}`, bytes === 0 ? [] : [{ ref: 0, bytes: Buffer.alloc(bytes) }])
+  }
+
+  putOff(name: string, bytes = 0): void {
+    this.log.later(bytes, () => void this.put(name, bytes))
   }
 
   when(mark: Mark, reach: Reach, name: string): void {
@@ -213,51 +217,71 @@ describe('what nobody waits for', () => {
   })
 })
 
-describe('what may gather', () => {
-  test('is written once for many turns, and durable soon after', () => {
+describe('what is put off', () => {
+  const names = (bench: Bench): string[] => {
+    const batches: Batch[] = []
+    for (let batch = bench.tail.next(); batch !== undefined; batch = bench.tail.next()) batches.push(batch)
+    return batches.flatMap(({ bytes }) =>
+      decodeEntries(bytes).map(({ members }) => members.toString('latin1')),
+    )
+  }
+
+  test('is encoded and written once for many turns, in order, and durable soon after', () => {
     const bench = new Bench()
     for (const name of ['a', 'b', 'c']) {
-      bench.put(name, 0, true)
+      bench.putOff(name)
       bench.schedule.turn()
       bench.schedule.pass(1)
     }
-    expect(bench.disk.writes).toHaveLength(0)
+    expect([bench.disk.writes.length, bench.log.written]).toEqual([0, 0])
     bench.schedule.pass(WRITTEN_WITHIN_MS)
-    expect([bench.disk.writes.length, bench.marks.written]).toEqual([1, 1])
+    expect([bench.disk.writes.length, names(bench)]).toEqual([1, ['{"a"}', '{"b"}', '{"c"}']])
     bench.schedule.pass(DURABLE_WITHIN_MS)
     bench.disk.endSync()
     expect(bench.surviving).toEqual([1])
 
-    bench.put('d', 0, true)
+    bench.putOff('d')
     bench.schedule.pass(WRITTEN_WITHIN_MS)
-    expect(bench.disk.writes, 'and the clock starts anew').toHaveLength(2)
+    expect(names(bench), 'and the clock starts anew').toEqual(['{"d"}'])
   })
 
-  test.each(['written', 'durable'] as const)(
-    'goes with this turn when somebody waits until it is %s',
-    (reach) => {
-      const bench = new Bench()
-      const mark = bench.put('a', 0, true)
-      bench.schedule.turn()
-      bench.when(mark, reach, 'a')
-      bench.schedule.turn()
-      expect(bench.disk.writes).toHaveLength(1)
-      if (reach === 'durable') bench.disk.endSync()
-      expect(bench.told).toEqual(['a'])
-      bench.schedule.pass(WRITTEN_WITHIN_MS)
-      expect(bench.disk.writes, 'what the clock finds empty is not written').toHaveLength(1)
-    },
-  )
-
-  test('goes with this turn when much has gathered, or one that must not wait comes', () => {
+  test('stands before what comes behind it, and goes with its write', () => {
     const bench = new Bench()
-    bench.put('a', GATHERED_BYTES, true)
+    bench.putOff('a')
+    bench.putOff('b')
+    bench.log.catchUp()
+    bench.when(bench.put('c'), 'written', 'c')
     bench.schedule.turn()
-    expect(bench.disk.writes).toHaveLength(1)
-    bench.put('b', 0, true)
-    bench.put('c')
+    expect([bench.told, names(bench)]).toEqual([['c'], ['{"a"}', '{"b"}', '{"c"}']])
+    bench.schedule.pass(WRITTEN_WITHIN_MS)
+    expect(bench.disk.writes, 'what the clock finds empty is not written').toHaveLength(1)
+  })
+
+  test('goes with this turn when it has become much', () => {
+    const bench = new Bench()
+    bench.putOff('a', GATHERED_BYTES)
     bench.schedule.turn()
-    expect([bench.disk.writes.length, bench.marks.written]).toEqual([2, 2])
+    expect(names(bench)).toEqual(['{"a"}'])
+  })
+
+  test('counts where there is little room', () => {
+    const bench = new Bench(1 << 16)
+    expect(bench.log.hasRoom(8_000)).toBe(true)
+    bench.putOff('a', 40_000)
+    expect(bench.log.hasRoom(8_000)).toBe(false)
+  })
+
+  test('and cannot be encoded fails the journal: what has passed must not be left out', () => {
+    const bench = new Bench()
+    bench.log.later(0, () => {
+      throw new Error('no leaf can say this')
+    })
+    bench.putOff('b')
+    bench.schedule.pass(WRITTEN_WITHIN_MS)
+    const why = "the journal's write failed: Error: no leaf can say this"
+    expect(bench.failures.map(({ message }) => message)).toEqual([why])
+    expect(() => bench.putOff('c')).toThrow(why)
+    expect(bench.disk.writes).toEqual([])
   })
 })
 
@@ -450,9 +474,9 @@ test('whatever the order of things: who is told is on disk, is told once, and in
       arbitrary: fc.record({
         type: fc.constant('put' as const),
         reach: fc.constantFrom(undefined, 'written' as const, 'durable' as const),
-        mayGather: fc.boolean(),
       }),
     },
+    { weight: 2, arbitrary: fc.constant({ type: 'put off' as const }) },
     { weight: 3, arbitrary: fc.constant({ type: 'turn' as const }) },
     { weight: 2, arbitrary: fc.constant({ type: 'end' as const }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('pass' as const), ms: fc.nat(200) }) },
@@ -475,8 +499,8 @@ test('whatever the order of things: who is told is on disk, is told once, and in
       }
       let failing = false
       let id = 0
-      const put = (reach: Reach | undefined, mayGather = false): void => {
-        const mark = bench.put(`${id}`, 0, mayGather)
+      const put = (reach: Reach | undefined): void => {
+        const mark = bench.put(`${id}`)
         if (reach === undefined) return
         const mine = id++
         waiting.set(mine, { mark, reach })
@@ -489,7 +513,8 @@ test('whatever the order of things: who is told is on disk, is told once, and in
         })
       }
       for (const one of steps) {
-        if (one.type === 'put') put(one.reach, one.mayGather)
+        if (one.type === 'put') put(one.reach)
+        else if (one.type === 'put off') bench.putOff('later')
         else if (one.type === 'turn') bench.schedule.turn()
         else if (one.type === 'pass') bench.schedule.pass(one.ms)
         else if (one.type === 'end') endSync()
