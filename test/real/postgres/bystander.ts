@@ -33,6 +33,11 @@ export class Bystander {
     expect(this.#gateway.log.filter((line) => line.includes('unexpected fault'))).toEqual([])
   }
 
+  /** The book, as soon as it knows of them: those who came before stand in it too by then. */
+  inTheBook(): Promise<ReadBook> {
+    return this.#gateway.readWhen((book) => sessionOf(book, this.#session.socket.localPort) !== undefined)
+  }
+
   leave(): void {
     this.#session.destroy()
   }

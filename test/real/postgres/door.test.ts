@@ -23,8 +23,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   bystander = await Bystander.arrive(gateway)
-  const book = await gateway.readWhen(({ sessions }) => sessions.some(({ why }) => why === undefined))
-  sessionsBefore = book.sessions.length
+  sessionsBefore = (await bystander.inTheBook()).sessions.length
 })
 afterEach(async () => {
   await bystander.hasNoticedNothing()
