@@ -108,7 +108,8 @@ export class GroupCommit {
     if (this.#failure !== undefined && !this.#goOn) throw this.#failure
     this.#later.push(act)
     this.#laterBytes += bytes + LATER_ENTRY_BYTES
-    if (this.#laterBytes >= GATHERED_BYTES) this.#flushSoon()
+    // A client may send thousands at once.
+    if (this.#laterBytes >= GATHERED_BYTES) this.catchUp()
     else this.#flushLater()
   }
 

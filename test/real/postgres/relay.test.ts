@@ -60,13 +60,14 @@ async function psql(
   { password = PASSWORD, args = [] as string[], user = 'alice~orders' } = {},
 ): Promise<string> {
   const options = ['-X', '-q', '-h', '127.0.0.1', '-p', String(port), '-U', user, '-d', 'postgres', ...args]
-  const child = spawn('psql', [...options, '-f', '-'], { env: { ...process.env, PGPASSWORD: password } })
+  // One pipe for both: of two, what came first could not be told.
+  const child = spawn('sh', ['-c', 'exec psql "$@" 2>&1', 'psql', ...options, '-f', '-'], {
+    env: { ...process.env, PGPASSWORD: password },
+  })
   let told = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      told += chunk.toString()
-    })
-  }
+  child.stdout.on('data', (chunk: Buffer) => {
+    told += chunk.toString()
+  })
   child.stdin.end(script)
   const code = await new Promise((resolve) => child.once('close', resolve))
   return `${told}[${code}]`
