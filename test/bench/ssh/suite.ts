@@ -14,6 +14,7 @@ const KEYS = 300
 const KEY_PAUSE_MS = 4
 const LOGINS = 8
 const IDLE_SESSIONS = 100
+const WARM_UP_SESSIONS = 50
 const SETTLE_MS = 3000
 
 interface Workload {
@@ -150,28 +151,33 @@ async function login(_: Bench, system: System): Promise<Round> {
 
 /** Of the gateway what its process grows by; of sshd what its processes have to themselves. */
 async function idle({ sshd }: Bench, system: System): Promise<Round> {
-  // What the first session of all compiles and loads is nobody's.
-  await ends('ssh', [...flagsOf(system), `${system.user}@127.0.0.1`, 'true'])
-  const count = IDLE_SESSIONS
-  const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
+  // What the first sessions make the process compile, load and reserve is nobody's.
+  await leave(await sit(system, WARM_UP_SESSIONS))
   await settle()
   const before = system.pid === undefined ? 0 : residentKiB(system.pid)
+  const clients = await sit(system, IDLE_SESSIONS)
+  await settle()
+  const after = system.pid === undefined ? sshdKiB(sshd.port) : residentKiB(system.pid)
+  await leave(clients)
+  return { 'KiB/session': (after - before) / IDLE_SESSIONS }
+}
+
+const settle = () => new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
+
+async function sit(system: System, count: number): Promise<readonly ChildProcess[]> {
   const clients: ChildProcess[] = []
   for (let i = 0; i < count; i++) {
-    const client = spawn('ssh', [
-      '-tt',
-      ...flagsOf(system),
-      `${system.user}@127.0.0.1`,
-      'echo ready; exec cat',
-    ])
+    const command = ['-tt', ...flagsOf(system), `${system.user}@127.0.0.1`, 'echo ready; exec cat']
+    const client = spawn('ssh', command)
     clients.push(client)
     await said(client, 'ready')
   }
-  await settle()
-  const after = system.pid === undefined ? sshdKiB(sshd.port) : residentKiB(system.pid)
+  return clients
+}
+
+async function leave(clients: readonly ChildProcess[]): Promise<void> {
   for (const client of clients) client.kill()
   await Promise.all(clients.map(closed))
-  return { 'KiB/session': (after - before) / count }
 }
 
 function residentKiB(pid: number): number {
