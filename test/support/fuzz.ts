@@ -26,8 +26,8 @@ export function random(seed: number): Random {
   }
 }
 
-/** GATEBOOK_FUZZ_SECONDS: for each fuzz test, 1 by default. GATEBOOK_FUZZ_SEED: where to begin, to see a failure again. */
-const SECONDS = Number(process.env['GATEBOOK_FUZZ_SECONDS'] ?? '1')
+/** GATEBOOK_FUZZ_SECONDS: for each fuzz test, 5 by default. GATEBOOK_FUZZ_SEED: where to begin, to see a failure again. */
+const SECONDS = Number(process.env['GATEBOOK_FUZZ_SECONDS'] ?? '5')
 const SEED = Number(process.env['GATEBOOK_FUZZ_SEED'] ?? '1')
 
 export const FUZZ_TIMEOUT_MS = SECONDS * 1000 + 30_000
