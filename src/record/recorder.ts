@@ -262,6 +262,8 @@ export class Recorder {
         if (last !== undefined) await this.#log.wait(last, 'durable')
       }
     } finally {
+      // What was put off and can be recorded no more belongs to the gap, whose last word follows.
+      this.#log.catchUp()
       await this.gaps.end()
       await this.#thread.stop()
       this.#disk[Symbol.dispose]()
