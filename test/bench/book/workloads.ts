@@ -37,9 +37,9 @@ function prepared(seed: number): Statement {
   return (op) => {
     const args = text(`["${(op * 37) % 5000}","2026-01-17 09:${op % 60}:11","${seed * 100_000 + op}"]`)
     const payloads = [
-      { type: 'sql', body: sql, repeats: true },
-      { type: 'meta', body: meta, repeats: true },
-      { type: 'args', body: args },
+      { type: 'sql', body: sql, repeats: true, kept: true },
+      { type: 'meta', body: meta, repeats: true, kept: true },
+      { type: 'args', body: args, kept: true },
     ] as const
     return { type: 'begin', op, act: 'db.execute', payloads }
   }
