@@ -267,7 +267,9 @@ export class RecordedSession {
       return mark
     }
     assert(!this.#closed, 'nothing is recorded in a closed session')
-    const kept = payloads.map((one) => (one.kept === true ? one : { ...one, body: Buffer.from(one.body) }))
+    const kept = payloads.every((one) => one.kept === true)
+      ? payloads
+      : payloads.map((one) => (one.kept === true ? one : { ...one, body: Buffer.from(one.body) }))
     this.#log.later(bytes, () => {
       const mark = this.#putNow(saying, kept, now)
       onMark?.(mark)
