@@ -1,9 +1,9 @@
 /** Debian's PostgreSQL 15 for tests: another version than the embedded one, its own hba file, its csvlog as witness. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../src/cli/demo/postgres.ts'
 
 const BIN = '/usr/lib/postgresql/15/bin'
 
@@ -108,14 +108,4 @@ function parseCsv(text: string): string[][] {
     row = []
   }
   return rows
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      const port = address !== null && typeof address === 'object' ? address.port : 0
-      probe.close(() => resolve(port))
-    })
-  })
 }

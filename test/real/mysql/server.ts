@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../../src/cli/demo/postgres.ts'
 
 export interface Server {
   readonly port: number
@@ -39,15 +39,6 @@ function run(command: string, args: readonly string[], input = ''): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { input, encoding: 'utf8' })
   if (status !== 0) throw new Error(`${command}: ${error?.message ?? stderr}`)
   return stdout
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }
 
 /** MariaDB on a folder of its own, on loopback, with its general log and its audit as witnesses. */
