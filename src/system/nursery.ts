@@ -11,7 +11,7 @@ import { runInNewContext } from 'node:vm'
 /** As a share of what was alive when V8 last looked through everything. */
 const GROWTH_PERCENT = 100
 
-/** Each is copied several times on its way; what they leave stays well below the 64 MB. */
+/** Each leaves three to five behind on its way; that stays well below what makes V8 look through everything. */
 const PASSED_BYTES_MAX = 3_500_000
 
 export class Nursery {
