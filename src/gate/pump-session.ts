@@ -26,7 +26,7 @@ export interface SessionToPump {
 }
 
 export async function pumpSession(gate: Gate, parts: SessionToPump): Promise<Pumped> {
-  const { recorder, live, clock } = gate.parts
+  const { recorder, live, clock, nursery } = gate.parts
   const { session, peer } = parts
   let { grant } = parts
   let lastTraffic = clock.now()
@@ -34,6 +34,7 @@ export async function pumpSession(gate: Gate, parts: SessionToPump): Promise<Pum
     ...parts,
     judge: (statement) => parts.judge.verdict(statement),
     recorder,
+    nursery,
     onTraffic: () => {
       lastTraffic = clock.now()
     },

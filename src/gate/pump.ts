@@ -9,6 +9,7 @@ import { BARRIERS, type Barrier } from '../record/barrier.ts'
 import type { Mark } from '../record/group-commit.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type RecordedSession, RecordTooLargeError } from '../record/session.ts'
+import type { Nursery } from '../system/nursery.ts'
 import type { Intake } from './intake.ts'
 import { linger } from './linger.ts'
 import { Outlet } from './outlet.ts'
@@ -22,6 +23,7 @@ export interface PumpParts {
   readonly target: Socket
   /** What reads a side, where it uses its memory again. */
   readonly intake?: Partial<Readonly<Record<Side, Intake>>> | undefined
+  readonly nursery: Nursery
   /** Whether a statement may run. */
   readonly judge: (statement: Statement) => Verdict
   /** Asks the target, by its own means, to stop what runs; resolves when it has taken that, with whether it has. */
@@ -110,8 +112,9 @@ export class Pump {
     if (this.#ended !== undefined) return
     this.#parts.onTraffic()
     this.#do(() => this.#parts.relay.receive(side, chunk))
-    const { client, target } = this.#outlets
-    if (client.retains || target.retains) this.#parts.intake?.[side]?.giveAway()
+    const intake = this.#parts.intake?.[side]
+    if (intake === undefined) this.#parts.nursery.passed(chunk.length)
+    else if (this.#outlets.client.retains || this.#outlets.target.retains) intake.giveAway()
     if (this.#ended === undefined && this.#mustPause(side)) this.#parts[side].pause()
   }
 
