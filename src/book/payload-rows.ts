@@ -1,11 +1,10 @@
 /**
- * The payloads of one commit as rows. What a row costs is its statement and the page of the index, of which each
- * session has its own: so many rows share a statement, and those of a session follow each other.
+ * The payloads of one commit, on their way to rows. What a row costs is its statement, and the page of the index, of
+ * which each session has its own: so many rows share a statement, and those of a session follow each other.
  */
 import type { Database, Statement } from 'better-sqlite3'
 
-export interface PayloadRow {
-  readonly sid: string
+export interface NewPayload {
   readonly i: number
   readonly bytes: Uint8Array
 }
@@ -15,24 +14,39 @@ const ROWS = 16
 export class PayloadRows {
   readonly #one: Statement
   readonly #many: Statement
+  readonly #bySession = new Map<string, NewPayload[]>()
 
   constructor(db: Database) {
     this.#one = db.prepare(insertion(1))
     this.#many = db.prepare(insertion(ROWS))
   }
 
-  insert(rows: PayloadRow[]): void {
-    rows.sort((a, b) => (a.sid === b.sid ? a.i - b.i : a.sid < b.sid ? -1 : 1))
-    for (let at = 0; at < rows.length; ) {
-      const count = rows.length - at < ROWS ? 1 : ROWS
-      const values: unknown[] = []
-      for (const { sid, i, bytes } of rows.slice(at, at + count)) values.push(sid, i, bytes)
-      if (count === 1) this.#one.run(values)
-      else this.#many.run(values)
-      at += count
+  clear(): void {
+    this.#bySession.clear()
+  }
+
+  add(sid: string, payloads: readonly NewPayload[]): void {
+    const before = this.#bySession.get(sid)
+    if (before === undefined) this.#bySession.set(sid, [...payloads])
+    else before.push(...payloads)
+  }
+
+  /** Inserts what was added since it was cleared. */
+  insert(): void {
+    let values: unknown[] = []
+    for (const [sid, payloads] of this.#bySession) {
+      for (const { i, bytes } of payloads) {
+        values.push(sid, i, bytes)
+        if (values.length < COLUMNS * ROWS) continue
+        this.#many.run(values)
+        values = []
+      }
     }
+    for (let at = 0; at < values.length; at += COLUMNS) this.#one.run(values.slice(at, at + COLUMNS))
   }
 }
+
+const COLUMNS = 3
 
 function insertion(rows: number): string {
   return `INSERT INTO payload(sid, i, data) VALUES ${Array.from({ length: rows }, () => '(?,?,?)').join(',')}`

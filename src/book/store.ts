@@ -11,13 +11,8 @@ import { BundleWriter, type Entry, entryOf, sidOf, timeOf, withTime } from './en
 import { deletionScope } from './erasure.ts'
 import { BUNDLE_LEAVES_MAX, encodeBase64, type Members } from './format.ts'
 import type { Random } from './payload.ts'
-import { type PayloadRow, PayloadRows } from './payload-rows.ts'
+import { type NewPayload, PayloadRows } from './payload-rows.ts'
 import { HASH_BYTES, type RightEdge, TILE_HASHES } from './tree.ts'
-
-export interface NewPayload {
-  readonly i: number
-  readonly bytes: Uint8Array
-}
 
 /** A record on its way into the book: everything but its place. */
 export interface NewRecord {
@@ -152,7 +147,7 @@ export class Store {
     const partial = this.#head.partial.map((hashes) => [...hashes])
     let { prev, ts } = this.#head
     const salts = Buffer.from(this.#random(SALT_BYTES * records.length))
-    const payloads: PayloadRow[] = []
+    this.#payloads.clear()
     this.#bundle.clear()
     for (const [k, record] of records.entries()) {
       const salt = salts.toString('base64url', k * SALT_BYTES, (k + 1) * SALT_BYTES)
@@ -169,7 +164,7 @@ export class Store {
       if (record.payloads.length > 0) {
         const sid = sidOf(entry)
         assert(sid !== undefined, 'payloads belong to a session')
-        for (const { i, bytes } of record.payloads) payloads.push({ sid, i, bytes })
+        this.#payloads.add(sid, record.payloads)
       }
       const scope = deletionScope(entry)
       // In the same commit: what a record orders to be deleted is deleted, however often the process dies first.
@@ -178,7 +173,7 @@ export class Store {
     }
     const size = first + records.length
     if (this.#bundle.count > 0) this.#keepBundle(size)
-    this.#payloads.insert(payloads)
+    this.#payloads.insert()
     const signers = options.signers ?? [this.#signer]
     const note = signCheckpoint(signers, { origin: this.origin, size, root: edge.root() })
     this.#putHead.run(note)

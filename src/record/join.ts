@@ -7,7 +7,8 @@ import { payloadIndex, readEntry, spelled } from '../book/entry.ts'
 import { LEAF_BYTES_MAX, REFS_MAX } from '../book/format.ts'
 import { ENTRIES } from '../book/grammar.ts'
 import { BATCH_BYTES_MAX, type Batch, decodeEntries, type Entry as JournalEntry } from '../book/journal.ts'
-import { COMMIT_LEAVES_MAX, type NewPayload, type NewRecord } from '../book/store.ts'
+import type { NewPayload } from '../book/payload-rows.ts'
+import { COMMIT_LEAVES_MAX, type NewRecord } from '../book/store.ts'
 
 /** What the book adds to an entry's members, at most: log, prev, salt, seq and v with their names. */
 const PLACE_BYTES_MAX = 320
@@ -25,6 +26,11 @@ export class Gathering {
   /** The last batch taken. */
   get last(): Batch | undefined {
     return this.#last
+  }
+
+  /** Of the journal. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Takes the batch, or says that it is for the next commit. The first is taken however large it is. */
