@@ -91,8 +91,8 @@ export interface Carried {
 }
 
 export interface Entry {
-  /** A leaf's members in canonical form, without what only the book can give. */
-  readonly members: Buffer
+  /** A leaf's members in canonical form, without what only the book can give; a character for each byte. */
+  readonly members: string
   readonly carried: readonly Carried[]
 }
 
@@ -322,7 +322,7 @@ export function decodeEntries(batch: Buffer): Entry[] {
   let at = HEADER
   while (at < batch.length) {
     const length = batch.readUInt16BE(at)
-    const members = batch.subarray(at + 2, at + 2 + length)
+    const members = batch.toString('latin1', at + 2, at + 2 + length)
     at += 2 + length
     const count = batch.readUInt8(at++)
     const carried: Carried[] = []

@@ -2,6 +2,7 @@
  * The only writer of the book. One commit is one transaction: payloads, leaves in as many rows as they need, tiles,
  * the signed checkpoint over them, and how far the journal is drained. The head moves after COMMIT, never before.
  */
+import assert from 'node:assert/strict'
 import type { Database, Statement } from 'better-sqlite3'
 import type { Signer } from './checkpoint.ts'
 import { signCheckpoint } from './checkpoint.ts'
@@ -10,12 +11,8 @@ import { BundleWriter, type Entry, entryOf, sidOf, timeOf, withTime } from './en
 import { deletionScope } from './erasure.ts'
 import { BUNDLE_LEAVES_MAX, encodeBase64, type Members } from './format.ts'
 import type { Random } from './payload.ts'
+import { type NewPayload, PayloadRows } from './payload-rows.ts'
 import { HASH_BYTES, type RightEdge, TILE_HASHES } from './tree.ts'
-
-export interface NewPayload {
-  readonly i: number
-  readonly bytes: Uint8Array
-}
 
 /** A record on its way into the book: everything but its place. */
 export interface NewRecord {
@@ -73,7 +70,7 @@ export class Store {
   readonly #append: (records: readonly NewRecord[], options: AppendOptions) => Head
   readonly #size: Statement
   readonly #insertBundle: Statement
-  readonly #insertPayload: Statement
+  readonly #payloads: PayloadRows
   readonly #insertTile: Statement
   readonly #putHead: Statement
   readonly #insertCheckpoint: Statement
@@ -100,7 +97,7 @@ export class Store {
     this.#keep = parts.keep
     this.#size = db.prepare('SELECT first + count FROM bundle ORDER BY first DESC LIMIT 1').pluck()
     this.#insertBundle = db.prepare('INSERT INTO bundle(first, count, codec, crc, leaves) VALUES (?,?,?,?,?)')
-    this.#insertPayload = db.prepare('INSERT INTO payload(sid, i, data) VALUES (?,?,?)')
+    this.#payloads = new PayloadRows(db)
     this.#insertTile = db.prepare('INSERT INTO tile(level, n, hashes) VALUES (?,?,?)')
     this.#putHead = db.prepare(
       'INSERT INTO head(one, note) VALUES (1, ?) ON CONFLICT(one) DO UPDATE SET note = excluded.note',
@@ -150,6 +147,7 @@ export class Store {
     const partial = this.#head.partial.map((hashes) => [...hashes])
     let { prev, ts } = this.#head
     const salts = Buffer.from(this.#random(SALT_BYTES * records.length))
+    this.#payloads.clear()
     this.#bundle.clear()
     for (const [k, record] of records.entries()) {
       const salt = salts.toString('base64url', k * SALT_BYTES, (k + 1) * SALT_BYTES)
@@ -163,7 +161,11 @@ export class Store {
         if (height % TILE_HEIGHT === 0) this.#extendTile(partial, height / TILE_HEIGHT, root, place.seq)
       })
       prev = encodeBase64(hash)
-      this.#keepPayloads(record)
+      if (record.payloads.length > 0) {
+        const sid = sidOf(entry)
+        assert(sid !== undefined, 'payloads belong to a session')
+        this.#payloads.add(sid, record.payloads)
+      }
       const scope = deletionScope(entry)
       // In the same commit: what a record orders to be deleted is deleted, however often the process dies first.
       if (scope !== undefined) this.#orderDeletion.run(place.seq, scope)
@@ -171,6 +173,7 @@ export class Store {
     }
     const size = first + records.length
     if (this.#bundle.count > 0) this.#keepBundle(size)
+    this.#payloads.insert()
     const signers = options.signers ?? [this.#signer]
     const note = signCheckpoint(signers, { origin: this.origin, size, root: edge.root() })
     this.#putHead.run(note)
@@ -183,12 +186,6 @@ export class Store {
   #keepBundle(end: number): void {
     const { count, codec, crc, bytes } = this.#bundle.finish()
     this.#insertBundle.run(end - count, count, codec, crc, bytes)
-  }
-
-  #keepPayloads({ entry, payloads }: NewRecord): void {
-    if (payloads.length === 0) return
-    const sid = sidOf(entry)
-    for (const { i, bytes } of payloads) this.#insertPayload.run(sid, i, bytes)
   }
 
   /** A mark that no row takes would let the same entries in twice. */

@@ -82,10 +82,11 @@ export class Bookkeeper {
 
   /**
    * One round of work. `busy`: there is more to do at once. `idle`: what has come meanwhile may gather. `stopped`:
-   * everything is in the book and closed.
+   * everything is in the book and closed. `mayWait`: nobody asks for it, so that half a commit may wait for a whole.
    */
-  turn(): 'busy' | 'idle' | 'stopped' {
-    const drained = this.#withRoom(() => this.#drain.step())
+  turn(mayWait = false): 'busy' | 'idle' | 'stopped' {
+    const isAsked = this.#forCommitted.length + this.#suspending.length > 0 || this.#stopping !== undefined
+    const drained = this.#withRoom(() => this.#drain.step(mayWait && !isAsked))
     if (drained !== undefined) {
       this.#drained = drained.batch
       const done = this.#forCommitted.filter(({ batch }) => batch <= drained.batch)

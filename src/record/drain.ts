@@ -18,10 +18,15 @@ export interface Drained {
   readonly isBehind: boolean
 }
 
+/** So much of the journal, and less than that, is half a commit or less, and soon a whole one. */
+const WORTH_WAITING_BYTES = { from: 64 << 10, to: 1 << 20 }
+
 export class Drain {
   readonly #tail: JournalTail
   readonly #store: Store
   readonly #file: number
+  #gathered = new Gathering()
+  #hasWaited = false
   /** Read from the journal beyond what fitted into the last commit. */
   #next: Batch | undefined
   /** Read and joined, and not yet in the book: a commit that failed is tried with the same records. */
@@ -33,9 +38,12 @@ export class Drain {
     this.#file = file
   }
 
-  /** One commit of what is there, or nothing. When it throws, the same records are tried by the next call. */
-  step(): Drained | undefined {
-    this.#pending ??= this.#take()
+  /**
+   * One commit of what is there, or nothing. With `mayWait`, half a commit waits for the other half until the next
+   * call, and no longer. When it throws, the same records are tried by the next call.
+   */
+  step(mayWait = false): Drained | undefined {
+    this.#pending ??= this.#take(mayWait)
     if (this.#pending === undefined) return undefined
     const { records, last } = this.#pending
     const head = this.#store.append(records, { journal: { file: this.#file, batch: last.number } })
@@ -48,8 +56,8 @@ export class Drain {
     return { head, batch: last.number, records: records.length, closed, isBehind: this.#next !== undefined }
   }
 
-  #take(): { records: NewRecord[]; last: Batch } | undefined {
-    const gathered = new Gathering()
+  #take(mayWait: boolean): { records: NewRecord[]; last: Batch } | undefined {
+    const gathered = this.#gathered
     for (;;) {
       const batch = this.#next ?? this.#tail.next()
       this.#next = undefined
@@ -58,7 +66,12 @@ export class Drain {
       this.#next = batch
       break
     }
-    const { last } = gathered
-    return last === undefined ? undefined : { records: gathered.records(), last }
+    const { last, bytes } = gathered
+    if (last === undefined) return undefined
+    const isWorthWaiting = bytes >= WORTH_WAITING_BYTES.from && bytes < WORTH_WAITING_BYTES.to
+    this.#hasWaited = mayWait && !this.#hasWaited && isWorthWaiting && this.#next === undefined
+    if (this.#hasWaited) return undefined
+    this.#gathered = new Gathering()
+    return { records: gathered.records(), last }
   }
 }

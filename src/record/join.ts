@@ -7,7 +7,8 @@ import { payloadIndex, readEntry, spelled } from '../book/entry.ts'
 import { LEAF_BYTES_MAX, REFS_MAX } from '../book/format.ts'
 import { ENTRIES } from '../book/grammar.ts'
 import { BATCH_BYTES_MAX, type Batch, decodeEntries, type Entry as JournalEntry } from '../book/journal.ts'
-import { COMMIT_LEAVES_MAX, type NewPayload, type NewRecord } from '../book/store.ts'
+import type { NewPayload } from '../book/payload-rows.ts'
+import { COMMIT_LEAVES_MAX, type NewRecord } from '../book/store.ts'
 
 /** What the book adds to an entry's members, at most: log, prev, salt, seq and v with their names. */
 const PLACE_BYTES_MAX = 320
@@ -25,6 +26,11 @@ export class Gathering {
   /** The last batch taken. */
   get last(): Batch | undefined {
     return this.#last
+  }
+
+  /** Of the journal. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Takes the batch, or says that it is for the next commit. The first is taken however large it is. */
@@ -47,7 +53,7 @@ export class Gathering {
 
 /** The journal is our own and its CRC held: an entry that cannot be read is our mistake. */
 export function readDraft({ members, carried }: JournalEntry): Draft {
-  const entry = readEntry(members.toString('latin1'))
+  const entry = readEntry(members)
   const payloads = carried.map(({ ref, bytes }): NewPayload => {
     const i = payloadIndex(entry, ref)
     if (i === undefined) throw new RangeError(`an entry carries a payload that it does not name: ${ref}`)
@@ -56,15 +62,25 @@ export function readDraft({ members, carried }: JournalEntry): Draft {
   return { entry, payloads, length: members.length }
 }
 
+interface Operation {
+  /** Where its begin stands, if that is here. */
+  readonly begin: number | undefined
+  /** Where its results stand that its end may do without. */
+  readonly results: number[]
+  /** A result stays a record of its own: it must stand between its begin and its end. */
+  isTold: boolean
+}
+
+interface Session {
+  readonly operations: Map<number, Operation>
+  /** Where a record last named payloads: nothing that names some may be moved before it. */
+  naming: number
+}
+
 /** Joins what one commit holds. The order of what remains is the order in which it was written. */
 export class Joined {
   readonly #kept: (Draft | undefined)[] = []
-  readonly #begins = new Map<string, number>()
-  readonly #results = new Map<string, number[]>()
-  /** Operations with a result that stays a record of its own: it must stand between their begin and their end. */
-  readonly #told = new Set<string>()
-  /** Per session, where a record last named payloads: nothing that names some may be moved before it. */
-  readonly #naming = new Map<string, number>()
+  readonly #sessions = new Map<string, Session>()
   #count = 0
 
   /** Records so far. */
@@ -79,38 +95,45 @@ export class Joined {
   add(draft: Draft): void {
     const { entry } = draft
     const { kind } = entry.grammar
-    const sid = spelled(entry, 'sid') ?? ''
+    const session = this.#session(spelled(entry, 'sid') ?? '')
     const isNaming = spelled(entry, 'ref') !== undefined
-    const op = spelled(entry, 'op')
-    const key = op === undefined ? '' : `${sid}.${op}`
+    const op = Number(spelled(entry, 'op'))
+    const at = this.#kept.length
     if (kind === 'op.end') {
-      this.#drop(this.#results.get(key))
-      if (this.#join(draft, key, sid, isNaming)) return
-    } else if (kind === 'op.begin') this.#begins.set(key, this.#kept.length)
-    else if (kind === 'op.result' && isNaming) this.#told.add(key)
-    else if (kind === 'op.result') this.#rememberResult(key)
-    if (isNaming) this.#naming.set(sid, this.#kept.length)
+      const operation = session.operations.get(op)
+      this.#drop(operation?.results)
+      if (this.#join(draft, session, operation, isNaming)) return
+    } else if (kind === 'op.begin') session.operations.set(op, { begin: at, results: [], isTold: false })
+    else if (kind === 'op.result') {
+      const operation = session.operations.get(op) ?? { begin: undefined, results: [], isTold: false }
+      session.operations.set(op, operation)
+      // Its facts stand in the end's `res` payload too; alone it is needed only while the operation goes on.
+      if (isNaming) operation.isTold = true
+      else operation.results.push(at)
+    }
+    if (isNaming) session.naming = at
     this.#kept.push(draft)
     this.#count++
   }
 
-  /** Puts an end into its begin's place, where one leaf can say both. */
-  #join(end: Draft, key: string, sid: string, isNaming: boolean): boolean {
-    const at = this.#begins.get(key)
-    const begin = at === undefined ? undefined : this.#kept[at]
-    if (at === undefined || begin === undefined || this.#told.has(key)) return false
-    const lastNaming = this.#naming.get(sid) ?? -1
-    if ((isNaming && lastNaming > at) || !fitsOneLeaf(begin, end)) return false
-    this.#kept[at] = joined(begin, end)
-    if (isNaming) this.#naming.set(sid, Math.max(lastNaming, at))
-    return true
+  #session(sid: string): Session {
+    let session = this.#sessions.get(sid)
+    if (session === undefined) {
+      session = { operations: new Map(), naming: -1 }
+      this.#sessions.set(sid, session)
+    }
+    return session
   }
 
-  /** Its facts stand in the end's `res` payload too; alone it is needed only while the operation goes on. */
-  #rememberResult(key: string): void {
-    const list = this.#results.get(key)
-    if (list === undefined) this.#results.set(key, [this.#kept.length])
-    else list.push(this.#kept.length)
+  /** Puts an end into its begin's place, where one leaf can say both. */
+  #join(end: Draft, session: Session, operation: Operation | undefined, isNaming: boolean): boolean {
+    const at = operation?.begin
+    const begin = at === undefined ? undefined : this.#kept[at]
+    if (at === undefined || begin === undefined || operation?.isTold === true) return false
+    if ((isNaming && session.naming > at) || !fitsOneLeaf(begin, end)) return false
+    this.#kept[at] = joined(begin, end)
+    if (isNaming) session.naming = Math.max(session.naming, at)
+    return true
   }
 
   #drop(results: readonly number[] | undefined): void {

@@ -9,8 +9,9 @@ import type { ThreadOptions, ToGate, ToThread } from './messages.ts'
 import { systemRandom } from './random.ts'
 
 /**
- * Between two looks at the journal when nothing is behind. The book follows well within 200 ms; looking more often
- * would only make more and smaller commits, whose fsyncs get in the way of the journal's.
+ * Between two looks at the journal when nothing is behind. What one look finds is committed at the next one at the
+ * latest, so the book follows well within 200 ms; looking more often would only make more and smaller commits, whose
+ * fsyncs get in the way of the journal's.
  */
 const POLL_MS = 50
 
@@ -41,18 +42,18 @@ guarded(() => {
   })
   tell(keeper.ready)
   let look: NodeJS.Timeout | undefined
-  const turn = (): void => {
+  const turn = (mayWait: boolean): void => {
     clearTimeout(look)
-    const state = keeper.turn()
+    const state = keeper.turn(mayWait)
     if (state === 'stopped') gate.close()
-    else look = setTimeout(guarded, state === 'busy' ? 0 : POLL_MS, turn)
+    else look = setTimeout(guarded, state === 'busy' ? 0 : POLL_MS, () => turn(true))
   }
   gate.on('message', ({ id, request }: ToThread) => {
     guarded(() => {
       keeper.handle(id, request)
       // Whoever asks waits for what is still in the journal.
-      turn()
+      turn(false)
     })
   })
-  turn()
+  turn(false)
 })

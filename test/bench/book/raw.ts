@@ -127,7 +127,7 @@ function openSqlite(folder: string): Writer {
     for (const batch of batches) {
       for (const { members, carried } of decodeEntries(batch)) {
         const [payload] = carried
-        insert.run(members, payload === undefined ? null : payload.bytes)
+        insert.run(Buffer.from(members, 'latin1'), payload === undefined ? null : payload.bytes)
       }
     }
   })

@@ -52,6 +52,35 @@ describe('draining', () => {
     local.stop()
   })
 
+  test('lets half a commit wait for the next look, once, and only where nobody asks for it', () => {
+    const local = startLocal(newBook({ journalBytes: 32 << 20 }))
+    const session = local.open()
+    local.settle()
+    let op = 0
+    const record = (count: number): void => {
+      for (let k = 0; k < count; k++) {
+        const payloads = [{ type: 'sql' as const, body: randomBytes(1000) }]
+        session.record({ type: 'begin', op: ++op, act: 'db.query', payloads })
+      }
+      local.schedule.turn()
+    }
+    const isBehind = (): boolean => {
+      local.keeper.turn(true)
+      return local.log.backlog > 0
+    }
+    record(100)
+    expect([isBehind(), isBehind()]).toEqual([true, false])
+    record(10)
+    expect(isBehind(), 'little is no half of a commit').toBe(false)
+    record(1100)
+    expect(isBehind(), 'more than half fills no second look').toBe(false)
+    record(100)
+    expect(isBehind()).toBe(true)
+    local.keeper.handle(1, { type: 'committed', batch: local.log.written })
+    expect(isBehind()).toBe(false)
+    local.stop()
+  })
+
   test('gives the journal its space back when the commit has returned, and not when it failed', () => {
     const directory = newBook()
     const local = startLocal(directory)

@@ -221,9 +221,7 @@ describe('what is put off', () => {
   const names = (bench: Bench): string[] => {
     const batches: Batch[] = []
     for (let batch = bench.tail.next(); batch !== undefined; batch = bench.tail.next()) batches.push(batch)
-    return batches.flatMap(({ bytes }) =>
-      decodeEntries(bytes).map(({ members }) => members.toString('latin1')),
-    )
+    return batches.flatMap(({ bytes }) => decodeEntries(bytes).map(({ members }) => members))
   }
 
   test('is encoded and written once for many turns, in order, and durable soon after', () => {
