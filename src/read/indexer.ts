@@ -6,6 +6,7 @@
 import type { Database as Book } from 'better-sqlite3'
 import type { Database, Statement } from 'better-sqlite3-multiple-ciphers'
 import { type Leaf, parseLeaf } from '../book/format.ts'
+import { glanceLeaf } from '../book/glance.ts'
 import { readLeafBytes } from '../book/reader.ts'
 import { leafHash } from '../book/tree.ts'
 import { type Deriver, type Facts, INDEXED_CHARACTERS_MAX, PLACES } from './derive.ts'
@@ -108,7 +109,7 @@ export class Indexer {
     let taken = 0
     let last: Uint8Array | undefined
     for (const [seq, bytes] of readLeafBytes(this.#parts.book, this.#next)) {
-      const leaf = parseLeaf(bytes)
+      const leaf = glanceLeaf(bytes)
       this.#record(leaf)
       this.#next = seq + 1
       last = bytes
