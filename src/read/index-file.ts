@@ -12,6 +12,8 @@ import type { Kek, WrappedKey } from '../book/keys.ts'
 /** Another version is rebuilt. Raise it with every change of the tables or of what derive.ts says. */
 const VERSION = 2
 const PAGE_BYTES = 8192
+/** AEGIS-256: a nonce and a tag for each page, by the processor's own AES: a third of what ChaCha20 takes here. */
+const CIPHER = 'aegis'
 const CACHE_KIB = 96 << 10
 /** The log is written back in pieces of this size: an fsync each, which the book's disk feels. */
 const LOG_PAGES = 4096
@@ -133,6 +135,7 @@ function create(files: IndexFiles, kek: Kek, origin: string): Database {
 function open(path: string, key: Buffer): Database {
   const db = new Sqlite(path)
   try {
+    db.pragma(`cipher = '${CIPHER}'`)
     db.pragma(`key = 'raw:${key.toString('hex')}'`)
     // The first read shows whether the key fits.
     db.pragma('user_version')
