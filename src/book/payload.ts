@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { createCipheriv, createDecipheriv, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Ref } from './format.ts'
+import { SHORT_BYTES_MAX, ShortGcm, TAG_BYTES } from './short-gcm.ts'
 
 export const PAYLOAD_BODY_MAX = 1 << 20
 /** blind, codec and tag around the body. */
@@ -22,13 +23,14 @@ export const KEY_RESERVE: KeyLimits = { payloads: 2 ** 18, bytes: 2 ** 34 }
 
 const KEY_BYTES = 32
 const BLIND_BYTES = 16
-const TAG_BYTES = 16
 const CODEC_AS_IS = 0
 const CODEC_DEFLATE = 1
 /** Below this, DEFLATE saves less than the call costs. */
 const DEFLATE_FROM = 512
 /** Of a body longer than four of these, one tells whether the whole is worth it: trying costs 30 ms a MiB. */
 const SAMPLE_BYTES = 4096
+/** A key that has sealed so many seals more: what is short is sealed in a way that has to be prepared, and keeps 3 KiB. */
+const SHORT_WAY_FROM = 32
 
 /** Fresh bytes of the system's generator, whose one copy is the caller's. Drawn in bulk by whoever hands it in. */
 export type Random = (length: number) => Uint8Array
@@ -63,6 +65,7 @@ export class DataKey {
   readonly commitment: string
   readonly #bytes: Uint8Array
   #key: KeyObject | undefined
+  #short: ShortGcm | undefined
   readonly #prefix: string
   readonly #random: Random
   readonly #limits: KeyLimits
@@ -115,20 +118,34 @@ export class DataKey {
     const head = Buffer.allocUnsafe(BLIND_BYTES + 1)
     head.set(this.#random(BLIND_BYTES), 0)
     head[BLIND_BYTES] = codec
+    const bytes = this.#encipher(i, `${i}\n${type}\n`, head, stored)
+    return { ref: { h: hash('sha256', bytes, 'base64'), i, n: bytes.length, t: type }, bytes }
+  }
 
+  #encipher(i: number, associated: string, head: Uint8Array, body: Uint8Array): Uint8Array {
+    assert(this.#key !== undefined, 'a destroyed key seals nothing')
+    if (i >= SHORT_WAY_FROM && head.length + body.length <= SHORT_BYTES_MAX) {
+      this.#short ??= new ShortGcm(this.#key, Buffer.from(this.#prefix, 'latin1'))
+      const bytes = Buffer.allocUnsafe(body.length + PAYLOAD_OVERHEAD)
+      bytes.set(head, 0)
+      bytes.set(body, head.length)
+      this.#short.seal(i, associated, bytes)
+      return bytes
+    }
     this.#nonce.writeUInt32BE(Math.floor(i / 2 ** 32), 4)
     this.#nonce.writeUInt32BE(i >>> 0, 8)
     const cipher = createCipheriv('aes-256-gcm', this.#key, this.#nonce)
-    cipher.setAAD(Buffer.from(`${this.#prefix}${i}\n${type}\n`, 'latin1'))
-    const sealed = [cipher.update(head), cipher.update(stored)]
+    cipher.setAAD(Buffer.from(this.#prefix + associated, 'latin1'))
+    const sealed = [cipher.update(head), cipher.update(body)]
     cipher.final()
-    const bytes = Buffer.concat([...sealed, cipher.getAuthTag()])
-    return { ref: { h: hash('sha256', bytes, 'base64'), i, n: bytes.length, t: type }, bytes }
+    return Buffer.concat([...sealed, cipher.getAuthTag()])
   }
 
   /** Overwrites the key. The KeyObject's copy goes with the object: no interface of Node's overwrites that one. */
   destroy(): void {
     this.#bytes.fill(0)
+    this.#short?.destroy()
+    this.#short = undefined
     this.#key = undefined
   }
 }

@@ -27,8 +27,6 @@ import type { Pumped } from './pump.ts'
 import { CANNOT_RECORD, UNRECORDABLE } from './refusals.ts'
 
 const TICK_MS = 1000
-/** What is kept leaves that much more behind than what passes: measured, where V8 begins to look everywhere. */
-const COPIES_OF_RECORDED = 2
 const TICKS_PER_KEEPALIVE = 30
 /** Then the person's side is gone, whatever TCP says. */
 const UNANSWERED_MAX = 3
@@ -238,7 +236,6 @@ export class Bridge {
     this.#mark = Math.max(this.#mark, this.#service.session.record(event))
     this.#behind ||= this.#parts.recorder.congested
     const isStream = event.type === 'data'
-    if (isStream) this.#parts.nursery.passed(event.bytes.length * COPIES_OF_RECORDED)
     const announces = isStream ? event.stream === 'in' : event.type === 'begin' || event.type === 'decision'
     if (announces) this.#toHost.fence(this.#mark, this.#barrier?.forward)
     else if (isStream) this.#toPerson.fence(this.#mark, this.#barrier?.stream)

@@ -21,9 +21,12 @@ const LATER_ENTRY_BYTES = 1024
 export const DURABLE_WITHIN_MS = 150
 /** A sync that has not returned by then counts as failed: a disk that hangs tells no error. */
 export const SYNC_MS_MAX = 30_000
-/** Above this the reading of new requests pauses until the book has caught up. */
-export const BACKLOG_HIGH = 4 << 20
-export const BACKLOG_LOW = 1 << 20
+/**
+ * Above this the reading of new requests pauses until the book has caught up. The recorder's thread looks every 50 ms:
+ * with less than this, what is recorded in bulk would wait for its next look most of the time.
+ */
+export const BACKLOG_HIGH = 16 << 20
+export const BACKLOG_LOW = 8 << 20
 
 type Waiter = (error?: Error) => void
 interface Waiting {

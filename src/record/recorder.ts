@@ -228,7 +228,7 @@ export class Recorder {
   relieved(): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
-        if (this.#failure !== undefined || this.#log.backlog <= Math.min(BACKLOG_LOW, this.#disk.size / 16))
+        if (this.#failure !== undefined || this.#log.backlog <= Math.min(BACKLOG_LOW, this.#disk.size / 8))
           resolve()
         else this.#parts.schedule.after(LOOK_FOR_RELIEF_MS, look)
       }

@@ -24,7 +24,7 @@ import { labelsOf, localRights, readingRights } from '../read/rights.ts'
 import type { Recorder } from '../record/recorder.ts'
 import { type Clock, systemClock } from '../system/clock.ts'
 import type { Log } from '../system/log.ts'
-import { Nursery, youngCollection } from '../system/nursery.ts'
+import { growSteadily, Nursery, youngCollection } from '../system/nursery.ts'
 import { OperatorError } from '../system/operator-error.ts'
 import type { Environment } from '../system/secret.ts'
 import { Doors, type ListeningAt } from './doors.ts'
@@ -144,6 +144,7 @@ export class App {
       clock,
       tell: (event) => gate.noteRefusedLogin(event),
     })
+    growSteadily()
     const gate = new Gate(
       {
         recorder,

@@ -163,14 +163,23 @@ async function openHanded(directory: string): Promise<Way> {
   }
 }
 
-/** A session without a recorder around it. Its key is lost: nobody will read what it sealed. */
+/** Who a session is of, and what keeps its key for those who read. */
+export interface Known {
+  readonly sub: string
+  readonly target: string
+  readonly keep: (key: DataKey) => void
+}
+
+/** A session without a recorder around it. Where nobody keeps its key, nobody will read what it sealed. */
 export function openSession(
   mode: Durability,
   log: GroupCommit,
   random: ReturnType<typeof systemRandom>,
+  known?: Known,
 ): RecordedSession {
   const sid = Array.from(random(16), (byte) => 'abcdefghijklmnopqrstuvwxyz234567'[byte % 32]).join('')
   const key = new DataKey(ORIGIN, sid, random)
+  known?.keep(key)
   const session = new RecordedSession(mode, {
     key,
     log,
@@ -179,6 +188,11 @@ export function openSession(
     onClosed: () => {},
     onFilling: () => {},
   })
-  session.append({ kind: 'session.open', act: 'pg', com: key.commitment })
+  const opening = { kind: 'session.open', act: 'pg', com: key.commitment }
+  if (known === undefined) session.append(opening)
+  else {
+    const who = Buffer.from(JSON.stringify({ name: known.sub, address: '192.0.2.7', roles: ['writer'] }))
+    session.append({ ...opening, sub: known.sub, tgt: known.target }, [{ type: 'who', body: who }])
+  }
   return session
 }

@@ -5,22 +5,22 @@ import { createInterface } from 'node:readline'
 import type { Round } from '../figures.ts'
 import { type Place, takeTurns, tell } from './rounds.ts'
 import type { Job } from './sitters.ts'
-import { memoryOf, type System, type SystemName, timesOf } from './systems.ts'
+import { collectGarbage, memoryOf, type System, type SystemName, timesOf } from './systems.ts'
 
 const SITTERS = new URL('./sitters.ts', import.meta.url).pathname
-/** Before it is counted: the engine compiles, pools fill. */
-const WARM_UP_SESSIONS = 50
+/** There already when counting begins: the engine has compiled, and what the heap had free is taken. */
+const FIRST_SESSIONS = 250
 const IDLE_MS = 4000
 const ACTIVE_SECONDS = 5
 
 export async function measureSessions(place: Place): Promise<void> {
   const { bench, quick } = place
-  const sessions = quick ? 200 : 1000
+  const sessions = quick ? 500 : 800
   for (const tls of [false, true]) {
     const names: readonly SystemName[] = ['haproxy', 'pgbouncer', 'gateway-standard']
     // Each round begins with a fresh process: what one has taken once it does not give back.
     const run = async ({ name }: System): Promise<Round> => {
-      const system = await bench.start(name as SystemName, { tlsToServer: tls })
+      const system = await bench.start(name as SystemName, { tlsToServer: tls, collects: true })
       try {
         return await sit(system, {
           port: system.port,
@@ -41,10 +41,11 @@ export async function measureSessions(place: Place): Promise<void> {
 
 async function sit(system: System, job: Job): Promise<Round> {
   const before = memoryOf(system).now
-  const warm = await Sitters.open({ ...job, sessions: WARM_UP_SESSIONS })
-  await warm.leave()
+  const first = await Sitters.open({ ...job, sessions: FIRST_SESSIONS })
+  await collectGarbage(system)
   const rest = memoryOf(system).now
   const sitters = await Sitters.open(job)
+  await collectGarbage(system)
   const { now } = memoryOf(system)
   const idle = spent(system)
   await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
@@ -53,6 +54,7 @@ async function sit(system: System, job: Job): Promise<Round> {
   await sitters.ask()
   const asked = spent(system) - active
   await sitters.leave()
+  await first.leave()
   return {
     'RSS at start MB': before / 1e6,
     'KB/session': (now - rest) / job.sessions / 1000,

@@ -13,14 +13,18 @@ import { type Place, takeTurns, tell } from './rounds.ts'
 import type { System } from './systems.ts'
 
 const GROW = new URL('./grow.ts', import.meta.url).pathname
-const SIZES = [0, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
+const SIZES = [0, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 50_000_000]
+/** Unless GATEBOOK_RECORDS says otherwise: the largest takes half an hour. */
+const LARGEST = 10_000_000
+const QUICK_LARGEST = 300_000
 const SAMPLE = 50_000
 
 export async function measureSize(place: Place): Promise<void> {
   const { bench, quick, print, svg } = place
   const data = join(bench.folder, 'grown')
   makeData(data)
-  const sizes = quick ? SIZES.slice(0, 3) : SIZES
+  const largest = Number(process.env['GATEBOOK_RECORDS'] ?? (quick ? QUICK_LARGEST : LARGEST))
+  const sizes = SIZES.filter((size) => size <= largest)
   const steps = await grow({ data, sizes, sample: quick ? 20_000 : SAMPLE })
   for (const { records, ...costs } of steps) {
     for (const [metric, value] of Object.entries(costs)) {
@@ -36,10 +40,11 @@ export async function measureSize(place: Place): Promise<void> {
     }
   }
   if (svg !== undefined) {
-    const of = (metric: 'gate us/record' | 'recorder us/record') =>
+    const of = (metric: 'gate us/record' | 'recorder us/record' | 'index us/record') =>
       steps.map((step) => [step.records < SAMPLE ? 0 : step.records, step[metric]] as const)
     const lines = [
       { name: 'recorder', colour: '#b35', points: of('recorder us/record') },
+      { name: 'index', colour: '#595', points: of('index us/record') },
       { name: 'gate', colour: '#357', points: of('gate us/record') },
     ]
     writeFileSync(

@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly data?: string
   /** pgbouncer gives each client a connection of its own to the server, as the gateway does. */
   readonly unshared?: boolean
+  /** `collectGarbage` is to work. */
+  readonly collects?: boolean
 }
 
 /** Starts the server; what stands before it is started one by one. Everything lies in `folder`. */
@@ -105,7 +107,9 @@ class RunningBench implements Bench {
       port,
       server: this.#server.port,
     })
-    return { child: run(process.execPath, made.command), system: { user: 'alice~db', book: made.book } }
+    const collecting = options.collects === true ? ['--expose-gc', '--import', COLLECT] : []
+    const child = run(process.execPath, [...collecting, ...made.command])
+    return { child, system: { user: 'alice~db', book: made.book } }
   }
 
   #haproxy(port: number, own: string) {
@@ -170,6 +174,8 @@ class RunningBench implements Bench {
 }
 
 const NOBODY = 65_534
+const COLLECT = new URL('../collect.ts', import.meta.url).pathname
+const COLLECTION_MS = 1500
 
 function run(command: string, args: readonly string[], unprivileged = false): ChildProcess {
   const account = unprivileged && process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
@@ -224,6 +230,16 @@ export function memoryOf({ pid }: System): Memory {
   const field = (name: string): number =>
     Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1024
   return { now: field('VmRSS'), peak: field('VmHWM') }
+}
+
+/** What is dead in a gateway's gate is given back; of other systems there is nothing to collect. */
+export async function collectGarbage({ pid, book }: System): Promise<void> {
+  if (pid === undefined || book === undefined) return
+  // What the first one lets go of on the side of the system, the second counts no more.
+  for (let k = 0; k < 2; k++) {
+    process.kill(pid, 'SIGUSR2')
+    await new Promise((resolve) => setTimeout(resolve, COLLECTION_MS))
+  }
 }
 
 /** The peak counts from now on. */

@@ -131,6 +131,18 @@ describe('sealing', () => {
     expect(all.map(({ ref }) => ref.i)).toEqual(Array.from({ length: 50 }, (_, i) => i))
   })
 
+  test('a key that seals much seals the same way, however long what it seals', () => {
+    const key = exampleKey()
+    for (let i = 0; i < 200; i++) {
+      const plain = Buffer.alloc((i * 37) % 300, i)
+      const { ref, bytes } = key.seal(i % 2 === 0 ? 'args' : 'sql', plain, false)
+
+      expect(ref).toMatchObject({ i, n: plain.length + PAYLOAD_OVERHEAD })
+      const blindAndCodec = Buffer.concat([Buffer.alloc(16, 0xa0 + i), Buffer.alloc(1)])
+      expect(plainOf(ref, bytes)).toEqual(Buffer.concat([blindAndCodec, plain]))
+    }
+  })
+
   test('an index is used up even when sealing fails half-way, and never comes back', () => {
     let fail = false
     const key = new DataKey(ORIGIN, SID, (length) => {
