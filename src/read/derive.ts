@@ -4,7 +4,7 @@
  */
 import type { Leaf, Ref } from '../book/format.ts'
 import { decodeFrames, type Frame } from '../book/frames.ts'
-import { Remembered } from './remembered.ts'
+import { RememberedPayloads } from './remembered.ts'
 import type { OUTCOMES, PROTOCOLS } from './search/keys.ts'
 import type { Unsealer } from './unseal.ts'
 
@@ -12,6 +12,11 @@ import type { Unsealer } from './unseal.ts'
 export const INDEXED_CHARACTERS_MAX = 1 << 20
 /** Rows that stand on one record: the record's own, then the commands in a terminal's chunk. */
 export const PLACES = 4096
+/**
+ * Rows of 256 records. A text that comes again among them is indexed by its words once, at its first row: so what is
+ * found by words is in its order from one span to the next, and has to be put in order within.
+ */
+export const SPAN_IDS = 256 * PLACES
 
 export type Protocol = (typeof PROTOCOLS)[number]
 export type Outcome = (typeof OUTCOMES)[number]
@@ -72,8 +77,8 @@ const OPERATION = /^(?:db|ssh|sftp)\./
 const CACHED = 10_000
 
 export interface Circumstances {
-  readonly database?: string
-  readonly trace?: string
+  readonly database?: string | undefined
+  readonly trace?: string | undefined
 }
 
 interface CachedText {
@@ -87,8 +92,8 @@ export type IsGone = (sid: string, i: number) => boolean
 export class Deriver {
   readonly #unsealer: Unsealer
   readonly #understanding: Understanding
-  readonly #texts = new Remembered<CachedText>(CACHED)
-  readonly #circumstances = new Remembered<Circumstances>(CACHED)
+  readonly #texts = new RememberedPayloads<CachedText>(CACHED)
+  readonly #circumstances = new RememberedPayloads<Circumstances>(CACHED)
 
   constructor(unsealer: Unsealer, understanding: Understanding) {
     this.#unsealer = unsealer
@@ -137,7 +142,8 @@ export class Deriver {
         actor: name ?? (leaf.sub === undefined || leaf.sub === session?.sub ? session?.actor : leaf.sub),
         target: leaf.tgt ?? session?.target,
         address: address ?? session?.address,
-        ...circumstances,
+        database: circumstances.database,
+        trace: circumstances.trace,
         understood,
         text,
         params: (leaf.ref ?? []).some(({ t }) => t === 'args') && action.startsWith('db.'),
@@ -224,8 +230,8 @@ export class Deriver {
   #textOf(leaf: Leaf, session: SessionFacts | undefined, isGone: IsGone): Partial<CachedText> {
     const [first] = leaf.ref ?? []
     const sql = (leaf.ref ?? []).find(({ t }) => t === 'sql')
-    const key = sql === undefined ? undefined : `${leaf.sid}.${sql.i}`
-    const known = key === undefined || isGone !== never ? undefined : this.#texts.get(key)
+    const { sid = '' } = leaf
+    const known = sql === undefined || isGone !== never ? undefined : this.#texts.get(sid, sql.i)
     if (known !== undefined) return known
     if (first === undefined) return {}
     const text = this.text(leaf, isGone)
@@ -235,24 +241,22 @@ export class Deriver {
     const understood = isSql ? this.#understanding.statement(dialect, Buffer.from(text)) : undefined
     const found = { text, understood }
     // Long texts seldom come again, and each is remembered whole.
-    if (key !== undefined && text.length < 4096) this.#texts.set(key, found)
+    if (sql !== undefined && text.length < 4096) this.#texts.set(sid, sql.i, found)
     return found
   }
 
   #circumstancesOf(leaf: Leaf, isGone: IsGone): Circumstances {
     const meta = (leaf.ref ?? []).find(({ t }) => t === 'meta')
     if (meta === undefined) return {}
-    const key = `${leaf.sid}.${meta.i}`
-    const known = isGone === never ? this.#circumstances.get(key) : undefined
+    const { sid = '' } = leaf
+    const known = isGone === never ? this.#circumstances.get(sid, meta.i) : undefined
     if (known !== undefined) return known
     const { database, trace } = this.#json(leaf, 'meta', isGone)
     const traceId =
       typeof trace === 'string' ? (/^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(trace)?.[1] ?? trace) : undefined
-    const found = {
-      ...(typeof database === 'string' && database !== '' ? { database } : {}),
-      ...(traceId === undefined ? {} : { trace: traceId }),
-    }
-    this.#circumstances.set(key, found)
+    const named = typeof database === 'string' && database !== '' ? database : undefined
+    const found = { database: named, trace: traceId }
+    this.#circumstances.set(sid, meta.i, found)
     return found
   }
 
@@ -373,6 +377,10 @@ function strings(value: unknown): string[] {
   if (typeof value === 'string') return [value]
   if (typeof value !== 'object' || value === null) return []
   return Object.values(value).flatMap(strings)
+}
+
+export function spanOf(id: number): number {
+  return Math.floor(id / SPAN_IDS)
 }
 
 export const never: IsGone = () => false

@@ -37,6 +37,8 @@ export class Forgetting {
   readonly #parts: Parts
   readonly #names: Names
   readonly #sessions: OpenSessions
+  /** Rows whose words were taken away in this forgetting. */
+  readonly #wordless = new Set<number>()
   #untidy = false
 
   constructor(parts: Parts, names: Names, sessions: OpenSessions) {
@@ -92,11 +94,24 @@ export class Forgetting {
   }
 
   #finish(): void {
+    for (const id of this.#wordless) this.#inherit(id)
+    this.#wordless.clear()
     this.#names.forget(this.#parts.index)
     this.#sessions.forget()
     this.#parts.unsealer.forget()
     this.#parts.deriver.forget()
     this.#untidy = true
+  }
+
+  /** The words that stood at a row which is forgotten stand at the next one that says the same. */
+  #inherit(said: number): void {
+    const { index, deriver } = this.#parts
+    const heir = index.prepare('SELECT min(id) FROM entry WHERE said = ?').pluck().get(said) as number | null
+    if (heir === null || heir === said) return
+    index.prepare('UPDATE entry SET said = ? WHERE said = ?').run(heir, said)
+    const leaf = this.#leaf(Math.floor(heir / PLACES))
+    const text = leaf === undefined ? undefined : deriver.text(leaf)
+    if (text !== undefined) index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)').run(heir, text)
   }
 
   #below(below: number, seq: number): void {
@@ -117,7 +132,7 @@ export class Forgetting {
     const own = this.#pseudonym(n)
     const rows = index.prepare('SELECT * FROM entry WHERE session = ?').all(n) as EntryRow[]
     const blank = index.prepare(
-      `UPDATE entry SET actor = ?, addr = NULL, db = NULL, trace = NULL, shape = NULL WHERE id = ?`,
+      `UPDATE entry SET actor = ?, addr = NULL, db = NULL, trace = NULL, shape = NULL, said = NULL WHERE id = ?`,
     )
     const sub = index.prepare('SELECT sub FROM entry WHERE id = ?').pluck()
     for (const row of rows) {
@@ -172,10 +187,10 @@ export class Forgetting {
     if (facts === undefined) return
     this.#give(row)
     this.#words(row.id)
-    this.#write(row.id, facts)
+    this.#update(row.id, facts)
   }
 
-  #write(id: number, facts: Facts): void {
+  #update(id: number, facts: Facts): void {
     const names = this.#names
     this.#parts.index
       .prepare('UPDATE entry SET actor = ?, addr = ?, db = ?, trace = ?, shape = ? WHERE id = ?')
@@ -187,8 +202,14 @@ export class Forgetting {
         names.takeShape(facts.understood),
         id,
       )
-    if (facts.text === undefined || facts.text === '') return
-    this.#parts.index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)').run(id, facts.text)
+    this.#write(id, facts.text)
+  }
+
+  #write(id: number, text: string | undefined): void {
+    const { index } = this.#parts
+    const isSaid = text !== undefined && text !== ''
+    index.prepare('UPDATE entry SET said = ? WHERE id = ?').run(isSaid ? id : null, id)
+    if (isSaid) index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)').run(id, text)
   }
 
   /** The person behind a session: name and address of its rows, and the roles. A login's row has its own. */
@@ -239,6 +260,7 @@ export class Forgetting {
 
   #words(id: number): void {
     this.#parts.index.prepare('DELETE FROM words WHERE rowid = ?').run(id)
+    this.#wordless.add(id)
   }
 
   /** Whether it is a chunk's row, or one of a command in it: nothing of it is left without the payload. */

@@ -6,9 +6,10 @@
 import type { Database as Book } from 'better-sqlite3'
 import type { Database, Statement } from 'better-sqlite3-multiple-ciphers'
 import { type Leaf, parseLeaf } from '../book/format.ts'
+import { glanceLeaf } from '../book/glance.ts'
 import { readLeafBytes } from '../book/reader.ts'
 import { leafHash } from '../book/tree.ts'
-import { type Deriver, type Facts, INDEXED_CHARACTERS_MAX, PLACES } from './derive.ts'
+import { type Deriver, type Facts, INDEXED_CHARACTERS_MAX, PLACES, spanOf } from './derive.ts'
 import { Forgetting } from './forgetting.ts'
 import { FLAG } from './index-file.ts'
 import { Names } from './names.ts'
@@ -29,7 +30,9 @@ export const NO_OUTCOME = 0
 export const STILL_OPEN = null
 
 const ENTRY = `INSERT INTO entry(id, ts, action, session, op, par, actor, sub, target, addr, proto, db, shape, trace, flags, out,
-  code, rows, bytes, dur) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+  code, rows, bytes, dur, said) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+/** Longer ones seldom come again, and each is remembered whole. */
+const REPEATED_CHARACTERS_MAX = 4096
 const OPEN_OPERATIONS_KEPT = 200_000
 
 export class Indexer {
@@ -39,6 +42,9 @@ export class Indexer {
   readonly #forgetting: Forgetting
   /** Entries of operations without outcome, by session and number; whether they are known to have a recording. */
   readonly #open = new Map<string, { readonly id: number; recorded: boolean }>()
+  /** The row at which a text's words stand, of those in the span that was read last. */
+  readonly #texts = new Map<string, number>()
+  #span = -1
   readonly #insert: Statement
   readonly #word: Statement
   readonly #end: Statement
@@ -108,7 +114,7 @@ export class Indexer {
     let taken = 0
     let last: Uint8Array | undefined
     for (const [seq, bytes] of readLeafBytes(this.#parts.book, this.#next)) {
-      const leaf = parseLeaf(bytes)
+      const leaf = glanceLeaf(bytes)
       this.#record(leaf)
       this.#next = seq + 1
       last = bytes
@@ -147,8 +153,10 @@ export class Indexer {
     const session = leaf.kind === 'session.open' ? this.#openSession(leaf) : this.#sessionOf(leaf)
     for (const facts of this.#parts.deriver.rows(leaf, session?.facts)) this.#put(leaf, session, facts)
     if (session !== undefined) this.#tally(leaf, session)
+    if (leaf.kind !== 'erase' && leaf.kind !== 'retain') return
+    this.#texts.clear()
     if (leaf.kind === 'erase') this.#forgetting.erase(leaf)
-    if (leaf.kind === 'retain') this.#forgetting.retain(leaf)
+    else this.#forgetting.retain(leaf)
   }
 
   #openSession(leaf: Leaf): IndexedSession {
@@ -183,6 +191,7 @@ export class Indexer {
       (facts.params ? FLAG.params : 0) | (facts.quiet ? FLAG.quiet : 0) | (recording ? FLAG.recording : 0)
     const names = this.#names
     const measured = isOwn && kind !== 'data'
+    const said = this.#said(id, facts.text, measured)
     this.#insert.run(
       id,
       leaf.ts,
@@ -204,11 +213,23 @@ export class Indexer {
       measured ? (leaf.rows ?? null) : null,
       measured ? (leaf.bytes ?? null) : null,
       measured ? (leaf.dur ?? null) : null,
+      said,
     )
-    if (facts.text !== undefined && facts.text !== '') {
-      this.#word.run(id, facts.text.slice(0, INDEXED_CHARACTERS_MAX))
-    }
+    if (said === id) this.#word.run(id, facts.text?.slice(0, INDEXED_CHARACTERS_MAX))
     if (kind === 'op.begin') this.#remember(`${sid}.${op}`, id)
+  }
+
+  /** The row at which its words stand: itself, or where the same words stand already in this span. */
+  #said(id: number, text: string | undefined, repeats: boolean): number | null {
+    if (text === undefined || text === '') return null
+    if (spanOf(id) !== this.#span) {
+      this.#texts.clear()
+      this.#span = spanOf(id)
+    }
+    if (!repeats || text.length > REPEATED_CHARACTERS_MAX) return id
+    const said = this.#texts.get(text) ?? id
+    this.#texts.set(text, said)
+    return said
   }
 
   #remember(key: string, id: number): void {

@@ -6,6 +6,12 @@ import { Remembered } from './remembered.ts'
 
 const KEPT = 50_000
 
+/** A name or a shape, and how many rows more have it than the index says yet. */
+interface Counted {
+  readonly id: number
+  more: number
+}
+
 export class Names {
   readonly #find: Statement
   readonly #add: Statement
@@ -15,10 +21,13 @@ export class Names {
   readonly #countShape: Statement
   readonly #addVerb: Statement
   readonly #addTable: Statement
-  readonly #known = new Remembered<number>(KEPT)
-  readonly #shapes = new Remembered<number>(KEPT)
-  readonly #counts = new Map<number, number>()
-  readonly #shapeCounts = new Map<number, number>()
+  readonly #known = new Map<NameKind, Remembered<Counted>>()
+  readonly #shapes = new Remembered<Counted>(KEPT)
+  /** Those of this batch, which are written at its end. */
+  readonly #taken = new Set<Counted>()
+  readonly #takenShapes = new Set<Counted>()
+  readonly #given = new Map<number, number>()
+  readonly #givenShapes = new Map<number, number>()
 
   constructor(db: Database) {
     this.#find = db.prepare('SELECT id FROM name WHERE kind = ? AND value = ?').pluck()
@@ -34,29 +43,46 @@ export class Names {
   /** The number of a name that one more row has. */
   take(kind: NameKind, value: string | undefined): number | null {
     if (value === undefined) return null
-    const id = this.id(kind, value)
-    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
-    return id
+    const name = this.#name(kind, value)
+    if (name.more++ === 0) this.#taken.add(name)
+    return name.id
   }
 
   id(kind: NameKind, value: string): number {
-    const key = `${kind} ${value}`
-    const known = this.#known.get(key) ?? (this.#find.get(NAME_KINDS[kind], value) as number | undefined)
-    const id = known ?? Number(this.#add.run(NAME_KINDS[kind], value).lastInsertRowid)
-    if (known === undefined || this.#known.get(key) === undefined) this.#known.set(key, id)
-    return id
+    return this.#name(kind, value).id
+  }
+
+  #name(kind: NameKind, value: string): Counted {
+    const names = this.#namesOf(kind)
+    const known = names.get(value)
+    if (known !== undefined) return known
+    const found = this.#find.get(NAME_KINDS[kind], value) as number | undefined
+    const id = found ?? Number(this.#add.run(NAME_KINDS[kind], value).lastInsertRowid)
+    const name = { id, more: 0 }
+    names.set(value, name)
+    return name
+  }
+
+  #namesOf(kind: NameKind): Remembered<Counted> {
+    const known = this.#known.get(kind)
+    if (known !== undefined) return known
+    const names = new Remembered<Counted>(KEPT)
+    this.#known.set(kind, names)
+    return names
   }
 
   takeShape(understood: Understood | undefined): number | null {
     if (understood === undefined) return null
-    const { shape } = understood
-    let id = this.#shapes.get(shape)
-    if (id === undefined) {
-      id = (this.#findShape.get(shape) as number | undefined) ?? this.#newShape(understood)
-      this.#shapes.set(shape, id)
-    }
-    this.#shapeCounts.set(id, (this.#shapeCounts.get(id) ?? 0) + 1)
-    return id
+    const shape = this.#shapes.get(understood.shape) ?? this.#shape(understood)
+    if (shape.more++ === 0) this.#takenShapes.add(shape)
+    return shape.id
+  }
+
+  #shape(understood: Understood): Counted {
+    const found = this.#findShape.get(understood.shape) as number | undefined
+    const shape = { id: found ?? this.#newShape(understood), more: 0 }
+    this.#shapes.set(understood.shape, shape)
+    return shape
   }
 
   #newShape({ shape, verbs, tables, noWhere }: Understood): number {
@@ -68,19 +94,17 @@ export class Names {
 
   /** One row less has it. */
   give(id: number | null): void {
-    if (id !== null) this.#counts.set(id, (this.#counts.get(id) ?? 0) - 1)
+    if (id !== null) this.#given.set(id, (this.#given.get(id) ?? 0) + 1)
   }
 
   giveShape(id: number | null): void {
-    if (id !== null) this.#shapeCounts.set(id, (this.#shapeCounts.get(id) ?? 0) - 1)
+    if (id !== null) this.#givenShapes.set(id, (this.#givenShapes.get(id) ?? 0) + 1)
   }
 
   /** Writes the counts of a batch. */
   flush(): void {
-    for (const [id, by] of this.#counts) if (by !== 0) this.#count.run(by, id)
-    for (const [id, by] of this.#shapeCounts) if (by !== 0) this.#countShape.run(by, id)
-    this.#counts.clear()
-    this.#shapeCounts.clear()
+    write(this.#count, this.#taken, this.#given)
+    write(this.#countShape, this.#takenShapes, this.#givenShapes)
   }
 
   /** After an erasure: what nobody has any more is gone, and is not remembered here either. */
@@ -98,4 +122,14 @@ export class Names {
     this.#known.clear()
     this.#shapes.clear()
   }
+}
+
+function write(count: Statement, taken: Set<Counted>, given: Map<number, number>): void {
+  for (const one of taken) {
+    count.run(one.more, one.id)
+    one.more = 0
+  }
+  for (const [id, less] of given) count.run(-less, id)
+  taken.clear()
+  given.clear()
 }

@@ -17,7 +17,6 @@ export interface IndexedSession {
   last: number
   closed: number | undefined
   why: string | undefined
-  changed: boolean
 }
 
 export class OpenSessions {
@@ -127,5 +126,5 @@ export class OpenSessions {
 
 function blank(n: number, facts: SessionFacts): IndexedSession {
   const counts = { ops: 0, errors: 0, denied: 0, terminal: false, last: 0 }
-  return { n, facts, ...counts, closed: undefined, why: undefined, changed: false }
+  return { n, facts, ...counts, closed: undefined, why: undefined }
 }

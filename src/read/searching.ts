@@ -12,7 +12,7 @@ import {
   SUMMARY_ROWS_MAX,
   type SummaryAnswer,
 } from './answers.ts'
-import { PLACES } from './derive.ts'
+import { PLACES, spanOf } from './derive.ts'
 import type { Asker, CompleteQuestion, FollowQuestion, SearchQuestion, SummaryQuestion } from './questions.ts'
 import { NoAnswer } from './questions.ts'
 import type { Rows } from './rows.ts'
@@ -74,12 +74,30 @@ export class Searching {
 
   /** Ids of what a query finds, under the asker's rights. */
   ids(query: string, asker: Asker, wanted: Wanted, order: 'ASC' | 'DESC'): number[] {
-    const { from, id } = this.#plan(query, asker, wanted)
+    const { from, id, bySpans } = this.#plan(query, asker, wanted)
+    if (bySpans) return this.#idsBySpans(`${from} ORDER BY ${id} ${order}`, wanted.rows, order)
     const limit = Number.isFinite(wanted.rows) ? ` LIMIT ${wanted.rows}` : ''
     return this.#parts.index
       .prepare(`SELECT e.id ${from} ORDER BY ${id} ${order}${limit}`)
       .pluck()
       .all() as number[]
+  }
+
+  /** Reads whole spans until there are enough, and puts them in order. */
+  #idsBySpans(from: string, wanted: number, order: 'ASC' | 'DESC'): number[] {
+    const ids: number[] = []
+    let span: number | undefined
+    const rows = this.#parts.index
+      .prepare(`SELECT e.id ${from}`)
+      .pluck()
+      .iterate() as IterableIterator<number>
+    for (const id of rows) {
+      if (ids.length >= wanted && spanOf(id) !== span) break
+      span = spanOf(id)
+      ids.push(id)
+    }
+    ids.sort((a, b) => (order === 'ASC' ? a - b : b - a))
+    return ids.slice(0, wanted)
   }
 
   /** Numbers of the sessions in which something fits; all that may be seen where the query is empty. */
@@ -268,10 +286,9 @@ class Tally {
   }
 }
 
-/** Times come newest first. */
 export function histogramOf(times: readonly number[], bars: number): NonNullable<SummaryAnswer['histogram']> {
-  const from = times.at(-1) ?? 0
-  const to = times[0] ?? 0
+  const from = times.reduce((first, ts) => Math.min(first, ts), times[0] ?? 0)
+  const to = times.reduce((last, ts) => Math.max(last, ts), from)
   const barMicros = Math.max(1, Math.ceil((to - from + 1) / bars))
   const counts = new Array<number>(bars).fill(0)
   for (const ts of times) {

@@ -12,8 +12,11 @@ import { standBack } from '../system/priority.ts'
 import type { FromThread, ThreadData, ToThread } from './reading.ts'
 import { loadUnderstanding } from './understanding.ts'
 
-/** Between two looks for new records: they are found within 200 ms of their commit. */
+/** Between two looks for new records: where few come, they are found within 200 ms of their commit. */
 const LOOK_EVERY_MS = 50
+/** Where many come at a time, more are let gather: each transaction writes the last page of every index again. */
+const MANY_RECORDS = 256
+const GATHER_MS = 200
 
 const parent = parentPort
 if (parent === null) throw new Error('reading-thread.ts runs as a worker')
@@ -35,8 +38,9 @@ function keepIndex(): void {
   const turn = (): void => {
     const before = indexing.next
     const more = indexing.turn()
-    if (indexing.next !== before) tell({ type: 'indexed', next: indexing.next })
-    look = setTimeout(turn, more ? 0 : LOOK_EVERY_MS)
+    const taken = indexing.next - before
+    if (taken > 0) tell({ type: 'indexed', next: indexing.next })
+    look = setTimeout(turn, more ? 0 : taken < MANY_RECORDS ? LOOK_EVERY_MS : GATHER_MS)
   }
   parent?.on('message', () => {
     clearTimeout(look)

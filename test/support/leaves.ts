@@ -66,8 +66,13 @@ function members(kind: string): fc.Arbitrary<Members> {
   } as never) as unknown as fc.Arbitrary<Members>
 }
 
-/** A record of any kind with any values that the schema allows, and where it stands. */
-export const anyRecord: fc.Arbitrary<{ readonly members: Members; readonly place: Place }> = fc.record({
-  members: fc.constantFrom(...Object.keys(KINDS)).chain(members),
-  place,
-})
+interface Recorded {
+  readonly members: Members
+  readonly place: Place
+}
+
+/** A record of that kind with any values that the schema allows, and where it stands. */
+export const recordOf = (kind: string): fc.Arbitrary<Recorded> => fc.record({ members: members(kind), place })
+
+/** One of any kind. */
+export const anyRecord: fc.Arbitrary<Recorded> = fc.constantFrom(...Object.keys(KINDS)).chain(recordOf)

@@ -118,7 +118,7 @@ class Compiler {
   #words({ tokens, prefix }: Words): Condition {
     this.#asks()
     const match = `"${tokens.join(' ')}"${prefix ? ' *' : ''}`
-    return { sql: `e.id IN (SELECT rowid FROM words WHERE words MATCH ${literal(match)})`, match }
+    return { sql: `e.said IN (SELECT rowid FROM words WHERE words MATCH ${literal(match)})`, match }
   }
 
   #key({ key, label, values }: Qualifier): Condition {

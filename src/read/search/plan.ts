@@ -1,4 +1,5 @@
 /** By which way to come to the rows of a search: by its rarest name, by its words, or past all rows in their order. */
+import { SPAN_IDS, spanOf } from '../derive.ts'
 import type { Condition, IndexName, Way } from './compile.ts'
 import type { Lookup } from './lookup.ts'
 
@@ -7,6 +8,8 @@ export interface Plan {
   readonly from: string
   /** What orders rows: the way that was chosen gives them in this order, where it can. */
   readonly id: string
+  /** Whether that is their own order only from one span to the next. */
+  readonly bySpans: boolean
   /** The same as a condition alone, where the way is known already. */
   readonly every: string
   /** How many rows it will find, as far as the counts tell. */
@@ -66,13 +69,14 @@ export function plan(conditions: readonly Condition[], lookup: Lookup, wanted: W
     const cost =
       readBefore(selectivity / GUESS ** words.length, total * share * GUESS, wanted.rows) * WORDS_ROW_COST
     // The words of a rare name are looked up row by row; otherwise the words themselves are the shorter way.
-    if (cost < best.cost) return { ...byWords(conditions, words, range), every, rows }
+    if (cost < best.cost) return { ...byWords(conditions, words, { from, to }), every, rows }
   }
   const way = best.index === undefined ? 'NOT INDEXED' : `INDEXED BY ${best.index}`
   const union = isUnion ? [`e.id IN (${unionOf(several.ways ?? [], range)})`] : []
   return {
     from: `FROM entry e ${way} WHERE ${[...(isUnion ? union : [`e.id ${range}`]), ...where].join(' AND ')}`,
     id: 'e.id',
+    bySpans: false,
     every,
     rows,
   }
@@ -88,19 +92,26 @@ function unionOf(ways: readonly Way[], range: string): string {
 function byWords(
   conditions: readonly Condition[],
   words: readonly Condition[],
-  range: string,
-): Pick<Plan, 'from' | 'id'> {
+  { from, to }: { readonly from: number; readonly to: number },
+): Pick<Plan, 'from' | 'id' | 'bySpans'> {
   const match = words.map((one) => one.match).join(' AND ')
   const where = conditions.filter((one) => one.match === undefined).map(({ sql }) => sql)
-  const all = [`words MATCH '${match.replaceAll("'", "''")}'`, `words.rowid ${range}`, ...where]
+  const all = [
+    `words MATCH '${match.replaceAll("'", "''")}'`,
+    `words.rowid BETWEEN ${spanOf(from) * SPAN_IDS} AND ${to}`,
+    `e.id BETWEEN ${from} AND ${to}`,
+    ...where,
+  ]
   return {
-    from: `FROM words CROSS JOIN entry e ON e.id = words.rowid WHERE ${all.join(' AND ')}`,
+    from: `FROM words CROSS JOIN entry e INDEXED BY by_said ON e.said = words.rowid WHERE ${all.join(' AND ')}`,
     id: 'words.rowid',
+    bySpans: true,
   }
 }
 
 function hasWords(match: string): string {
-  return `EXISTS (SELECT 1 FROM words WHERE words MATCH '${match.replaceAll("'", "''")}' AND words.rowid = e.id)`
+  // A row without words must not get there: for FTS5 a rowid that is NULL is any rowid.
+  return `(e.said IS NOT NULL AND EXISTS (SELECT 1 FROM words WHERE words MATCH '${match.replaceAll("'", "''")}' AND words.rowid = e.said))`
 }
 
 function passing({ count, sql }: Omit<Condition, 'index'>, total: number): number {
