@@ -36,8 +36,8 @@ export async function startDemoHost(): Promise<DemoHost> {
   const home = await mkdtemp(join(tmpdir(), 'gatebook-host-'))
   const account = await unprivilegedAccount()
   await furnish(home, account)
-  const host = ssh2.utils.generateKeyPairSync('ed25519')
-  const gateway = ssh2.utils.generateKeyPairSync('ed25519')
+  const host = newKeyPair()
+  const gateway = newKeyPair()
   const allowed = ssh2.utils.parseKey(gateway.public)
   if (allowed instanceof Error) throw allowed
   const connections = new Set<Connection>()
@@ -73,6 +73,14 @@ export async function startDemoHost(): Promise<DemoHost> {
       await new Promise<void>((resolve) => server.close(() => resolve()))
       await rm(home, { recursive: true, force: true })
     },
+  }
+}
+
+/** Of some hundred keys that ssh2 makes it writes one so that it cannot read it again. */
+export function newKeyPair(): { readonly private: string; readonly public: string } {
+  for (;;) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519')
+    if (!(ssh2.utils.parseKey(pair.private) instanceof Error)) return pair
   }
 }
 
