@@ -7,6 +7,7 @@ import { SCRAM_ITERATIONS, SCRAM_SALT_BYTES, scramVerifier } from '../../../src/
 import { createBook } from '../../../src/book/create.ts'
 import { bookFiles } from '../../../src/book/files.ts'
 import { systemClock } from '../../../src/system/clock.ts'
+import { KEK_BYTES } from '../../support/books.ts'
 
 export const PASSWORD = 'correct horse battery staple'
 
@@ -39,7 +40,9 @@ export function installGateway(options: Installation): { command: string[]; book
   const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
   const verifier = `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${base64(salt)}$${base64(storedKey)}:${base64(serverKey)}`
   writeFileSync(join(folder, 'password'), `${verifier}\n`)
-  writeFileSync(join(folder, 'record.kek'), `${randomBytes(32).toString('base64')}\n`)
+  // A book that has grown has its index, under the key it was grown with.
+  const kek = options.data === undefined ? randomBytes(32) : Buffer.from(KEK_BYTES)
+  writeFileSync(join(folder, 'record.kek'), `${kek.toString('base64')}\n`)
   const config = join(folder, 'gatebook.yaml')
   writeFileSync(config, configOf(options, data))
   const flags = mode === 'off' ? ['--import', OFF] : []
