@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { init } from '../../src/cli/init.ts'
 import { systemClock } from '../../src/system/clock.ts'
 import { captureIo } from './io.ts'
-import { freePort } from './postgres-server.ts'
+import { freePort } from './ports.ts'
 
 const MAIN = resolve(import.meta.dirname, '../../src/main.ts')
 

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
-import { freePort } from '../../src/cli/demo/postgres.ts'
 import type { TestCertificate } from './gateway-certificates.ts'
+import { freePort } from './ports.ts'
 import { LogFile, type Logged } from './postgres-server-log.ts'
 
 const BIN = '/usr/lib/postgresql/15/bin'
@@ -224,5 +224,3 @@ class Server implements PostgresServer {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }
-
-export { freePort }

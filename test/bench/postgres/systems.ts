@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type DebianPostgres, startDebianPostgres } from '../../support/debian-postgres.ts'
 import { newAuthority } from '../../support/gateway-certificates.ts'
-import { freePort } from '../../support/postgres-server.ts'
+import { freePort } from '../../support/ports.ts'
 import { type ThreadTimes, threadTimes } from '../threads.ts'
 import { type GatewayMode, installGateway, PASSWORD } from './installation.ts'
 

@@ -8,8 +8,9 @@ import { Accounts } from '../../../src/access/accounts.ts'
 import { createBook } from '../../../src/book/create.ts'
 import { systemClock } from '../../../src/system/clock.ts'
 import { newAuthority } from '../../support/gateway-certificates.ts'
+import { freePort } from '../../support/ports.ts'
 import { personKey } from '../../support/ssh-gateway.ts'
-import { freePort, type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 export interface System {
   readonly name: string

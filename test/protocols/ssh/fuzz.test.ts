@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { concat } from '../../../protocols/bytes.ts'
 import type { HostEvent } from '../../../protocols/ssh/index.ts'
 import { encodeMessage, type Message } from '../../../protocols/ssh/messages.ts'
+import { type Random, random } from '../../support/fuzz.ts'
 import {
   adjust,
   close,
@@ -26,33 +27,7 @@ import { Talk } from '../../support/ssh-talk.ts'
 const BUDGET_MS = Number(process.env['GATEBOOK_FUZZ_SECONDS'] ?? 20) * 1000
 const FIRST_SEED = Number(process.env['GATEBOOK_FUZZ_SEED'] ?? 1)
 
-/** mulberry32: small, and the same everywhere. */
-class Dice {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed
-  }
-
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) % limit
-  }
-
-  one<T>(of: readonly T[]): T {
-    const found = of[this.below(of.length)]
-    if (found === undefined) throw new Error('nothing to choose from')
-    return found
-  }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.below(256))
-  }
-}
-
-const EDGES = [0, 1, 2, 4, 0x7f, 0x80, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
+const EDGES = [0, 1, 2, 4, 0x7f, 0x80, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] as const
 const NAMES = [
   '',
   'session',
@@ -63,10 +38,10 @@ const NAMES = [
   'x\0y',
   'ssh-connection',
   'x'.repeat(300),
-]
+] as const
 
 /** A payload that is nearly right: bytes changed, cut, doubled, lengths made lies. */
-function mangled(dice: Dice, payload: Uint8Array): Uint8Array {
+function mangled(dice: Random, payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(payload)
   switch (dice.below(7)) {
     case 0:
@@ -78,7 +53,7 @@ function mangled(dice: Dice, payload: Uint8Array): Uint8Array {
     case 3:
       if (bytes.length > 4) {
         const view = new DataView(bytes.buffer)
-        view.setUint32(dice.below(bytes.length - 3), dice.one(EDGES))
+        view.setUint32(dice.below(bytes.length - 3), dice.pick(EDGES))
       }
       return bytes
     case 4:
@@ -89,24 +64,24 @@ function mangled(dice: Dice, payload: Uint8Array): Uint8Array {
   }
 }
 
-function anyMessage(dice: Dice, channels: number): Message {
+function anyMessage(dice: Random, channels: number): Message {
   const id = dice.below(channels + 2)
   const key = ed25519Blob(ed25519Key(3))
-  return dice.one<() => Message>([
-    () => open(id, dice.one(EDGES), dice.one(EDGES)),
+  return dice.pick<() => Message>([
+    () => open(id, dice.pick(EDGES), dice.pick(EDGES)),
     () => open(id),
-    () => exec(id, dice.one(['cat', 'scp -t /tmp', NAMES[3] ?? ''])),
-    () => subsystem(id, dice.one(['sftp', 'netconf', ...NAMES])),
-    () => request(id, dice.one(NAMES), dice.bytes(dice.below(20)), dice.below(2) === 0),
-    () => pty(id, dice.one(EDGES), dice.one(EDGES)),
-    () => env(id, dice.one(NAMES), 'x'),
+    () => exec(id, dice.pick(['cat', 'scp -t /tmp', NAMES[3] ?? ''])),
+    () => subsystem(id, dice.pick(['sftp', 'netconf', ...NAMES])),
+    () => request(id, dice.pick(NAMES), dice.bytes(dice.below(20)), dice.below(2) === 0),
+    () => pty(id, dice.pick(EDGES), dice.pick(EDGES)),
+    () => env(id, dice.pick(NAMES), 'x'),
     () => data(id, dice.bytes(dice.below(300))),
     () => data(id, Uint8Array.of(0, 0, 0, 5, 1, 0, 0, 0, 3)),
     () => eof(id),
     () => close(id),
-    () => adjust(id, dice.one(EDGES)),
-    () => global(dice.one(['tcpip-forward', 'keepalive@openssh.com', ...NAMES]), dice.bytes(dice.below(12))),
-    () => directTcpip(id, dice.one(NAMES), dice.one(EDGES)),
+    () => adjust(id, dice.pick(EDGES)),
+    () => global(dice.pick(['tcpip-forward', 'keepalive@openssh.com', ...NAMES]), dice.bytes(dice.below(12))),
+    () => directTcpip(id, dice.pick(NAMES), dice.pick(EDGES)),
     () => ({
       type: 'CHANNEL_OPEN_CONFIRMATION',
       recipient: id,
@@ -119,12 +94,12 @@ function anyMessage(dice: Dice, channels: number): Message {
     () => ({ type: 'REQUEST_SUCCESS', fields: key }),
     () => ({ type: 'IGNORE', data: key }),
     () => ({ type: 'PING', data: key }),
-    () => ({ type: 'SERVICE_REQUEST', service: dice.one(['ssh-userauth', ...NAMES]) }),
+    () => ({ type: 'SERVICE_REQUEST', service: dice.pick(['ssh-userauth', ...NAMES]) }),
     () => ({
       type: 'USERAUTH_REQUEST',
-      user: dice.one(['alice', ...NAMES]),
+      user: dice.pick(['alice', ...NAMES]),
       service: 'ssh-connection',
-      method: dice.one(['none', 'password', 'publickey', 'keyboard-interactive', ...NAMES]),
+      method: dice.pick(['none', 'password', 'publickey', 'keyboard-interactive', ...NAMES]),
       fields: dice.bytes(dice.below(40)),
     }),
     () => ({ type: 'USERAUTH_INFO_RESPONSE', responses: dice.bytes(dice.below(12)) }),
@@ -133,19 +108,19 @@ function anyMessage(dice: Dice, channels: number): Message {
   ])()
 }
 
-function anyHostEvent(dice: Dice, channels: number): HostEvent {
+function anyHostEvent(dice: Random, channels: number): HostEvent {
   const channel = dice.below(channels + 1)
   const forwarded = {
     type: 'forwarded-streamlocal@openssh.com',
-    path: dice.one(NAMES),
+    path: dice.pick(NAMES),
     reserved: '',
   } as const
-  return dice.one<HostEvent>([
+  return dice.pick<HostEvent>([
     { type: 'started', channel },
-    { type: 'refused', channel, reason: dice.one(EDGES), message: dice.one(NAMES) },
-    { type: 'data', channel, stream: dice.one(['output', 'stderr']), bytes: dice.bytes(dice.below(400)) },
+    { type: 'refused', channel, reason: dice.pick(EDGES), message: dice.pick(NAMES) },
+    { type: 'data', channel, stream: dice.pick(['output', 'stderr']), bytes: dice.bytes(dice.below(400)) },
     { type: 'eof', channel },
-    { type: 'ending', channel, ending: { type: 'exit-status', status: dice.one(EDGES) } },
+    { type: 'ending', channel, ending: { type: 'exit-status', status: dice.pick(EDGES) } },
     { type: 'closed', channel },
     { type: 'taken', channel, bytes: dice.below(2 * 1024 * 1024) },
     { type: 'listening', id: dice.below(3), success: dice.below(2) === 0, port: 1 },
@@ -154,7 +129,7 @@ function anyHostEvent(dice: Dice, channels: number): HostEvent {
 }
 
 /** A client that has not come to an understanding about keys. */
-function beforeKeys(dice: Dice): Talk {
+function beforeKeys(dice: Random): Talk {
   const talk = new Talk()
   talk.paused = true
   talk.run(talk.connection.start())
@@ -167,7 +142,7 @@ function beforeKeys(dice: Dice): Talk {
 }
 
 /** A client that has, and speaks nonsense behind it, known or not. */
-function behindKeys(dice: Dice, known: boolean): Talk {
+function behindKeys(dice: Random, known: boolean): Talk {
   const talk = known ? new Talk().login() : new Talk().begin()
   const channels = dice.below(4)
   for (let i = 0; i < channels && known; i++) talk.send(open(i), exec(i, 'cat'))
@@ -189,7 +164,7 @@ test('nothing anybody says breaks a connection but their own', () => {
   const until = performance.now() + BUDGET_MS
   let rounds = 0
   for (let seed = FIRST_SEED; performance.now() < until; seed++, rounds++) {
-    const dice = new Dice(seed)
+    const dice = random(seed)
     const kind = dice.below(3)
     try {
       const talk = kind === 0 ? beforeKeys(dice) : behindKeys(dice, kind === 1)

@@ -9,6 +9,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TestGateway } from '../../support/gateway.ts'
+import { freePort } from '../../support/ports.ts'
 import { SshBook } from '../../support/ssh-book.ts'
 import {
   closedBook,
@@ -17,7 +18,7 @@ import {
   type SshGatewayOptions,
   startSshGateway,
 } from '../../support/ssh-gateway.ts'
-import { freePort, type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 const MARKER = 'a6f1c0de'
 const SOCKS_ANSWER = 12

@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { TestGateway } from '../../support/gateway.ts'
+import { freePort } from '../../support/ports.ts'
 import { background, type RunOptions, run } from '../../support/ssh-clients.ts'
 import {
   closedBook,
@@ -14,7 +15,7 @@ import {
   sshThrough,
   startSshGateway,
 } from '../../support/ssh-gateway.ts'
-import { freePort, type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 const remote = 'alice@127.0.0.1'
 

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { GatewayProcess, type Installation, install } from '../../support/gateway-process.ts'
+import { freePort } from '../../support/ports.ts'
 import { opensshOptions, run } from '../../support/ssh-clients.ts'
 import { personKey } from '../../support/ssh-gateway.ts'
-import { freePort, type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 const MAIN = resolve(import.meta.dirname, '../../../src/main.ts')
 

@@ -8,7 +8,7 @@ import { WebSocket } from 'ws'
 import { ADDRESS_RATE, BUCKETS_MAX, PERSON_RATE, RateLimit } from '../../../src/http/rate.ts'
 import { PASSWORD, TestGateway } from '../../support/gateway.ts'
 import { HurriedClock } from '../../support/gateway-clock.ts'
-import { freePort } from '../../support/postgres-server.ts'
+import { freePort } from '../../support/ports.ts'
 import { codeOf, WebClient } from '../../support/web-client.ts'
 
 let gateway: TestGateway
