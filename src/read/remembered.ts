@@ -47,8 +47,9 @@ export class RememberedPayloads<V> {
       payloads = new Map()
       this.#sessions.set(sid, payloads)
     }
+    if (!payloads.has(i)) this.#size++
     payloads.set(i, value)
-    if (++this.#size <= this.#max) return
+    if (this.#size <= this.#max) return
     const [oldest] = this.#sessions
     if (oldest === undefined) return
     this.#sessions.delete(oldest[0])
