@@ -12,7 +12,7 @@ import type { Kek, WrappedKey } from '../book/keys.ts'
 /** Another version is rebuilt. Raise it with every change of the tables or of what derive.ts says. */
 const VERSION = 2
 const PAGE_BYTES = 8192
-/** AEGIS-256: a nonce and a tag for each page, by the processor's own AES: a third of what ChaCha20 takes here. */
+/** AEGIS-256: a nonce and a tag for each page, by the processor's own AES. */
 const CIPHER = 'aegis'
 const CACHE_KIB = 96 << 10
 /** The log is written back in pieces of this size: an fsync each, which the book's disk feels. */
