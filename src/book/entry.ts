@@ -73,13 +73,16 @@ export function withTime({ grammar, groups }: Entry, ts: number): Entry {
   }
 }
 
+/** What stands between the indices of two payloads that an entry names, at least: the hash of the second, and more. */
+const BETWEEN_INDICES_MIN = '[{"h":"",'.length + 44
+
 /** The index of the `k`-th payload that the entry names; undefined where it names fewer. */
 export function payloadIndex(entry: Entry, k: number): number | undefined {
   const refs = spelled(entry, 'ref') ?? ''
-  let at = -1
+  let at = 0
   // Inside of a string a quotation mark has a backslash before it.
   for (let count = 0; count <= k; count++) {
-    at = refs.indexOf('"i":', at + 1)
+    at = refs.indexOf('"i":', at + BETWEEN_INDICES_MIN)
     if (at === -1) return undefined
   }
   return Number(refs.slice(at + 4, refs.indexOf(',', at)))
