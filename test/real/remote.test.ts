@@ -272,6 +272,8 @@ describe('sessions that are open', () => {
     await poll(async () => (await gateway.live()).every(({ session: one }) => one !== id) || undefined)
     const again = await asRita(['sessions', 'kill', id])
     expect(again).toMatchObject({ code: 2, err: `No session ${id} is open.\n` })
+    const mistyped = await here(['sessions', 'kill', 'zz'])
+    expect(mistyped).toMatchObject({ code: 2, err: 'expected the id of a session, 16 characters\n' })
   })
 })
 
