@@ -4,7 +4,7 @@
  */
 import { type KeyObject, randomBytes } from 'node:crypto'
 import { constants, promises } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Accounts } from '../access/accounts.ts'
 import { newHostKey } from '../access/hosts.ts'
 import { createBook } from '../book/create.ts'
@@ -151,7 +151,8 @@ async function flush(path: string): Promise<void> {
   await file.sync()
 }
 
-function tellNext({ folder, user, name }: InitOptions, { vkey, secret, hostKey }: Made, io: Io): void {
+function tellNext({ user, name, ...options }: InitOptions, { vkey, secret, hostKey }: Made, io: Io): void {
+  const folder = resolve(options.folder)
   const config = join(folder, 'config.yaml')
   io.stdout.write(`${folder} is ready.
 
@@ -168,7 +169,7 @@ Next:
   4. psql "postgresql://${user}~TARGET@localhost:6432/DATABASE?sslmode=verify-full&sslrootcert=${join(folder, 'ca.crt')}"
      ssh -p 2222 ${user}~TARGET@localhost        # its key: ${hostKey}
   5. https://localhost:8443 is the console: sign in as ${user} with the token
-Move ${basename(folder)}/keys/ca.key off this machine: it is needed only for the next certificate.
+Move ${join(folder, 'keys', 'ca.key')} off this machine: it is needed only for the next certificate.
 `)
 }
 

@@ -39,7 +39,7 @@ export function tokenCreate(options: TokenCreateOptions, io: Io): Promise<number
     else {
       io.stdout.write(`${secret}\n`)
       io.stderr.write(
-        `token ${token.id} of ${user} (${label}), valid until ${moment(until)}; it is not shown again\n`,
+        `token ${token.id} of ${user}${label === '' ? '' : ` (${label})`}, valid until ${moment(until)}; it is not shown again\n`,
       )
     }
     return EXIT.ok

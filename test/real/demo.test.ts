@@ -103,11 +103,13 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
   const connect = ['connect', 'orders', '--user', 'alice', '--host', host, '--port', String(port)]
   // Where no psql is found, the built-in prompt stands in.
   const prompted = spawnSync(process.execPath, [main, ...connect], {
-    input: "select name from products\n  where price < 4;\nselekt;\nselect 'last';\n\\q\nselect 'no more';\n",
+    input:
+      "help\nselect name from products\n  where price < 4;\nselekt;\nselect 'last';\nunfinished\n\\q\nselect 'no more';\n",
     env: { PATH: '/nowhere', PGPASSWORD: password },
     encoding: 'utf8',
   })
   expect(prompted).toMatchObject({ status: 0, stdout: 'name\npaper\n?column?\nlast\n' })
+  expect(prompted.stderr).toContain('This prompt knows \\q')
   expect(prompted.stderr).toContain('PostgreSQL 18 would not accept it: syntax error at or near "selekt"')
   const shell = await sshTo(ready, ['-tt'], 'stty size; id -un; exit 5\n')
   expect([shell.code, shell.out.toString()]).toEqual([5, expect.stringMatching(/\d+ \d+\r\n\S+\r\n/)])

@@ -1,21 +1,18 @@
 /** `gatebook doctor` against a real server: what it proves of read-only accounts, and what it finds of others. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { doctor } from '../../../src/cli/doctor/doctor.ts'
-import { install } from '../../support/gateway-process.ts'
+import { type Installation, install } from '../../support/gateway-process.ts'
 import { openShop } from '../../support/gateway-shop.ts'
 import { captureIo } from '../../support/io.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
 
 let server: PostgresServer
-let folder: string
-let config: string
+let installed: Installation
 
 beforeAll(async () => {
   server = await startServer()
-  const { targets, files } = await openShop(server)
+  const shop = await openShop(server)
+  const { targets } = shop
   const weak = targets
     .split('admin:')[0]
     ?.replace('orders:', 'weak:')
@@ -24,21 +21,17 @@ beforeAll(async () => {
     .split('admin:')[0]
     ?.replace('orders:', 'wrong:')
     .replace(/gatebook_app/, 'nobody_here')
-  folder = mkdtempSync(join(tmpdir(), 'gatebook-doctor-'))
   const all = [targets, weak?.replace('reader.password', 'app.password'), wrong].join('\n')
-  ;({ config } = await install(join(folder, 'gw'), {
-    targets: all.replace(/^(?=.)/gm, '  '),
-    files: files ?? {},
-  }))
+  installed = await install({ ...shop, targets: all })
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()
-  rmSync(folder, { recursive: true, force: true })
+  installed[Symbol.dispose]()
 })
 
 async function examined(target: string): Promise<{ code: number; lines: readonly string[] }> {
   const { io, out } = captureIo()
-  const code = await doctor({ config, target }, io)
+  const code = await doctor({ config: installed.config, target }, io)
   return { code, lines: out().trim().split('\n') }
 }
 

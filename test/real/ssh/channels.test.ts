@@ -7,7 +7,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseKeyLine } from '../../../protocols/ssh/index.ts'
 import type { Message } from '../../../protocols/ssh/messages.ts'
 import { encodeForm, text, uint32 } from '../../../protocols/ssh/wire.ts'
@@ -28,15 +28,9 @@ import {
   textOf,
 } from '../../support/ssh-channel-talk.ts'
 import { background, run, sha256, start } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  personKey,
-  type SshGatewayOptions,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { closedBook, gatewayOptions, personKey, sshThrough } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 const remote = 'alice@127.0.0.1'
 
@@ -49,16 +43,7 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-const gateways: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, options)
-  gateways.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of gateways.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd)
 
 async function loggedIn(gateway: TestGateway): Promise<Caller> {
   const caller = await Caller.open(gateway.port('ssh'))

@@ -2,19 +2,13 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { codeAt, parseCodeSecret } from '../../../src/access/second-factor.ts'
 import { PASSWORD, type TestGateway } from '../../support/gateway.ts'
 import { background, opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  personKey,
-  type SshGatewayOptions,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { closedBook, gatewayOptions, personKey, sshThrough } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 let sshd: Sshd
 
@@ -24,16 +18,7 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-const open: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, { bound: false, ...options })
-  open.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of open.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd, { bound: false })
 
 type Login = RunOptions & { readonly login?: string }
 

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TestGateway } from '../../support/gateway.ts'
 import {
   converse,
@@ -16,15 +16,9 @@ import {
   run,
   sha256,
 } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  type SshGatewayOptions,
-  sshDirectly,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { closedBook, gatewayOptions, sshDirectly, sshThrough } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 const MIB = 1024 * 1024
 
@@ -40,17 +34,7 @@ afterAll(() => {
 
 const remote = 'alice@127.0.0.1'
 
-/** A gateway of its own for each test, so that tests know whose records are whose. */
-const open: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, options)
-  open.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of open.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd)
 
 const through = (gateway: TestGateway, args: readonly string[], options: RunOptions = {}) =>
   sshThrough(sshd, gateway, args, { login: 'alice', ...options })

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type CheckOptions, check } from '../../../src/cli/check.ts'
+import { configOrFail } from '../../../src/cli/io.ts'
 import { temporaryFolder } from '../../support/access.ts'
 import { changed, SMALL } from '../../support/config.ts'
 import { captureIo } from '../../support/io.ts'
@@ -54,9 +55,9 @@ describe('a configuration', () => {
   test('that is not there', async () => {
     const { io, out } = captureIo()
     expect(await check({ file: '/nowhere.yaml', format: 'text' }, io)).toBe(1)
-    expect(out()).toBe(
-      "/nowhere.yaml:1:1  cannot be read: ENOENT: no such file or directory, open '/nowhere.yaml'\n",
-    )
+    const told = '/nowhere.yaml:1:1  there is no such file\n'
+    expect(out()).toBe(told)
+    await expect(configOrFail('/nowhere.yaml')).rejects.toThrow(`${told}  next: --config FILE names another`)
   })
 })
 
