@@ -206,13 +206,13 @@ describe('what is put off', () => {
 
   test('and is more in one turn than the journal is asked to hold is written meanwhile', () => {
     const bench = new CommitBench(1 << 20)
-    for (let k = 0; k < 1200; k++) {
+    for (let k = 0; k < 2400; k++) {
       expect(bench.log.hasRoom(0)).toBe(true)
       bench.putOff(`${k}`)
     }
     expect(bench.disk.writes.length).toBeGreaterThan(1)
     bench.schedule.pass(WRITTEN_WITHIN_MS)
-    expect(names(bench)).toEqual(Array.from({ length: 1200 }, (_, k) => `{"${k}"}`))
+    expect(names(bench)).toEqual(Array.from({ length: 2400 }, (_, k) => `{"${k}"}`))
   })
 
   test('counts where there is little room', () => {
