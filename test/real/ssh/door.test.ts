@@ -7,6 +7,7 @@ import { codeAt, parseCodeSecret } from '../../../src/access/second-factor.ts'
 import { PASSWORD, type TestGateway } from '../../support/gateway.ts'
 import { background, opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
 import { closedBook, gatewayOptions, personKey, sshThrough } from '../../support/ssh-gateway.ts'
+import { SharedConnection } from '../../support/ssh-shared.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 import { gatewaysOfEachTest } from './each-test.ts'
 
@@ -427,19 +428,8 @@ describe('a session that runs', () => {
 
   test('asks the new configuration about its next channel', async () => {
     const gateway = await openGateway()
-    const control = join(sshd.folder, 'control')
-    const flags = [
-      '-M',
-      '-N',
-      '-f',
-      '-S',
-      control,
-      '-o',
-      'ControlPersist=yes',
-      ...gatewayOptions(sshd, gateway),
-    ]
-    expect(await run('ssh', [...flags, 'alice~web@127.0.0.1'])).toMatchObject({ code: 0 })
-    const next = () => run('ssh', ['-F', 'none', '-S', control, 'gateway', 'true'])
+    const connection = await SharedConnection.open(sshd, gateway, 'alice~web')
+    const next = () => connection.run('true')
     expect(await next()).toMatchObject({ code: 0 })
     await gateway.reload([
       ['writer: { targets: ["*"] }', 'writer: { targets: ["*"], ssh: { allow: [sftp] } }'],
@@ -448,7 +438,7 @@ describe('a session that runs', () => {
       code: 77,
       err: expect.stringContaining('Your role writer allows sftp.'),
     })
-    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', 'gateway'])
+    await connection.end()
   })
 
   test('ends when its token is revoked', async () => {
