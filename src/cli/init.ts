@@ -13,7 +13,6 @@ import { loadConfig } from '../config/load.ts'
 import { issueCertificate, makeAuthority, newCertificateKey, toPem } from '../system/certificate.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { withFailures } from './exit.ts'
 import { EXIT, type Io } from './io.ts'
 
 export interface InitOptions {
@@ -36,25 +35,23 @@ const AUTHORITY_DAYS = 3650
 const SERVER_DAYS = 825
 const TOKEN_DAYS = 30
 
-export function init(options: InitOptions, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    const folder = resolve(options.folder)
-    const partial = `${folder}.partial-${randomBytes(4).toString('hex')}`
-    await demandNew(folder)
-    try {
-      const made = await build(partial, folder, options)
-      await flushTree(partial)
-      // Behind this line it exists under its name, whole, even after a power cut.
-      await promises.rename(partial, folder)
-      await flush(dirname(folder))
-      tellNext(options, made, io)
-      return EXIT.ok
-    } catch (cause) {
-      await promises.rm(partial, { recursive: true, force: true })
-      if (cause instanceof OperatorError) throw cause
-      throw new OperatorError('disk', `creating ${folder}: ${wordsOf(cause)}`, { cause })
-    }
-  })
+export async function init(options: InitOptions, io: Io): Promise<number> {
+  const folder = resolve(options.folder)
+  const partial = `${folder}.partial-${randomBytes(4).toString('hex')}`
+  await demandNew(folder)
+  try {
+    const made = await build(partial, folder, options)
+    await flushTree(partial)
+    // Behind this line it exists under its name, whole, even after a power cut.
+    await promises.rename(partial, folder)
+    await flush(dirname(folder))
+    tellNext(options, made, io)
+    return EXIT.ok
+  } catch (cause) {
+    await promises.rm(partial, { recursive: true, force: true })
+    if (cause instanceof OperatorError) throw cause
+    throw new OperatorError('disk', `creating ${folder}: ${wordsOf(cause)}`, { cause })
+  }
 }
 
 async function demandNew(folder: string): Promise<void> {

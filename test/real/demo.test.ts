@@ -61,7 +61,7 @@ async function askMysql({ data, mysql }: DemoReady): Promise<void> {
   const [program = '', ...line] = command.split(' ')
   const printed = await run(program, [...line, '-N', '-e', 'SELECT 6 * 7'], {})
   expect([printed.code, printed.out.toString()]).toEqual([0, '42\n'])
-  const config = join(data, 'demo', 'gatebook.yaml')
+  const config = join(data, 'demo', 'config.yaml')
   const connect = (path: string) =>
     run(process.execPath, [main, 'connect', 'stock', '--user', 'alice', '--config', config], {
       input: 'SELECT name AS n FROM items WHERE id = 2; SELECT 1 AS one;\nfrob;\n',

@@ -177,9 +177,9 @@ function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): vo
   console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
   book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run a line in another terminal and try something; then look at it in the console. Each statement and command is
-  recorded before it runs:
+  Run a line in another terminal and try something; then look at it in the console.
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
+  Each statement and command is recorded before it runs:
 
 `)
 }

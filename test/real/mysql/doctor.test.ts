@@ -1,8 +1,7 @@
 /** `gatebook doctor` against a real MariaDB: what it proves of read-only accounts, and what it finds of others. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { doctor } from '../../../src/cli/doctor/doctor.ts'
+import { examined } from '../../support/examined.ts'
 import { type Installation, install } from '../../support/gateway-process.ts'
-import { captureIo } from '../../support/io.ts'
 import { type Server, startServer } from './server.ts'
 import { shopBehindGateway } from './shop.ts'
 
@@ -22,14 +21,8 @@ afterAll(async () => {
   installed[Symbol.dispose]()
 })
 
-async function examined(target: string): Promise<{ code: number; lines: readonly string[] }> {
-  const { io, out } = captureIo()
-  const code = await doctor({ config: installed.config, target }, io)
-  return { code, lines: out().trim().split('\n') }
-}
-
 test('an account that can only read is proved to be one', async () => {
-  expect(await examined('shop')).toEqual({
+  expect(await examined(installed, 'shop')).toEqual({
     code: 0,
     lines: [
       expect.stringMatching(/^ok {3}shop {2}reached as app: \d.*MariaDB/),
@@ -39,14 +32,14 @@ test('an account that can only read is proved to be one', async () => {
 })
 
 test('one that may write is found out by what it was granted', async () => {
-  const { code, lines } = await examined('weak')
+  const { code, lines } = await examined(installed, 'weak')
   expect(code).not.toBe(0)
   expect(lines[1]).toMatch(/^BAD {2}weak {2}read-only app may more than read: ALL PRIVILEGES on \*\.\*/)
 })
 
 test('a server that is gone is told of for each account', async () => {
   await server.stop()
-  const { code, lines } = await examined('shop')
+  const { code, lines } = await examined(installed, 'shop')
   expect(code).not.toBe(0)
   expect(lines).toEqual([
     expect.stringMatching(/^BAD {2}shop {2}cannot log in as app: .*ECONNREFUSED/),

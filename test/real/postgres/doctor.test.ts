@@ -1,9 +1,8 @@
 /** `gatebook doctor` against a real server: what it proves of read-only accounts, and what it finds of others. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { doctor } from '../../../src/cli/doctor/doctor.ts'
+import { examined } from '../../support/examined.ts'
 import { type Installation, install } from '../../support/gateway-process.ts'
 import { openShop } from '../../support/gateway-shop.ts'
-import { captureIo } from '../../support/io.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
 
 let server: PostgresServer
@@ -29,14 +28,8 @@ afterAll(async () => {
   installed[Symbol.dispose]()
 })
 
-async function examined(target: string): Promise<{ code: number; lines: readonly string[] }> {
-  const { io, out } = captureIo()
-  const code = await doctor({ config: installed.config, target }, io)
-  return { code, lines: out().trim().split('\n') }
-}
-
 test('an account that cannot write is proved to be one', async () => {
-  expect(await examined('orders')).toEqual({
+  expect(await examined(installed, 'orders')).toEqual({
     code: 0,
     lines: [
       expect.stringMatching(/^ok {3}orders {2}reached as gatebook_app: PostgreSQL \d/),
@@ -46,7 +39,7 @@ test('an account that cannot write is proved to be one', async () => {
 })
 
 test('one that can is found out, and each of the ways told', async () => {
-  const { code, lines } = await examined('weak')
+  const { code, lines } = await examined(installed, 'weak')
   expect(code).not.toBe(0)
   const bad = lines.filter((line) => line.startsWith('BAD  weak  read-only gatebook_app'))
   expect(bad.join('\n')).toMatch(/may change tables: .*products/)
@@ -54,11 +47,11 @@ test('one that can is found out, and each of the ways told', async () => {
 })
 
 test('an account that the server does not take is told in the server’s words', async () => {
-  const { code, lines } = await examined('wrong')
+  const { code, lines } = await examined(installed, 'wrong')
   expect(code).not.toBe(0)
   expect(lines[0]).toMatch(/^BAD {2}wrong {2}cannot log in as nobody_here: .*password authentication failed/)
 })
 
 test('a target that nobody has configured is refused', async () => {
-  await expect(examined('nowhere')).rejects.toThrow('no target "nowhere" is configured')
+  await expect(examined(installed, 'nowhere')).rejects.toThrow('no target "nowhere" is configured')
 })

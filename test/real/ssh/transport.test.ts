@@ -17,6 +17,7 @@ import {
   sha256,
 } from '../../support/ssh-clients.ts'
 import { closedBook, gatewayOptions, sshDirectly, sshThrough } from '../../support/ssh-gateway.ts'
+import { SharedConnection } from '../../support/ssh-shared.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 import { gatewaysOfEachTest } from './each-test.ts'
 
@@ -101,11 +102,9 @@ describe('a program behaves as it does directly', () => {
 describe('over a shared connection, whose client closes a channel as soon as both directions have ended', () => {
   const shared = async (command: string, input = '') => {
     const gateway = await openGateway()
-    const control = join(sshd.folder, 'shared')
-    const master = ['-M', '-N', '-f', '-S', control, '-o', 'ControlPersist=yes']
-    expect(await run('ssh', [...master, ...gatewayOptions(sshd, gateway), remote])).toMatchObject({ code: 0 })
-    const outcome = await run('ssh', ['-F', 'none', '-S', control, remote, command], { input })
-    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', remote])
+    const connection = await SharedConnection.open(sshd, gateway)
+    const outcome = await connection.run(command, { input })
+    await connection.end()
     return outcome
   }
 
@@ -253,20 +252,9 @@ describe('new keys', () => {
 describe('many sessions on one connection', () => {
   test('run beside each other and each has its record', async () => {
     const gateway = await openGateway()
-    const control = join(sshd.folder, 'control')
-    const master = [
-      '-M',
-      '-N',
-      '-f',
-      '-S',
-      control,
-      '-o',
-      'ControlPersist=yes',
-      ...gatewayOptions(sshd, gateway),
-    ]
-    expect(await run('ssh', [...master, remote])).toMatchObject({ code: 0 })
+    const connection = await SharedConnection.open(sshd, gateway)
     const session = (command: string, input?: string) =>
-      run('ssh', ['-F', 'none', '-S', control, 'gateway', command], input === undefined ? {} : { input })
+      connection.run(command, input === undefined ? {} : { input })
     const outcomes = await Promise.all([
       session('sleep 0.3; echo slow'),
       session('cat', 'x'.repeat(100_000)),
@@ -277,7 +265,7 @@ describe('many sessions on one connection', () => {
       [0, 100_000],
       ...Array.from({ length: 6 }, (_, i) => [i, 2]),
     ])
-    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', 'gateway'])
+    await connection.end()
     const { sessions } = await gateway.finish()
     expect(sessions).toHaveLength(1)
     expect(

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { program } from '../../../src/cli/commands.ts'
 import { exitCodeOf } from '../../../src/cli/exit.ts'
+import { OperatorError } from '../../../src/system/operator-error.ts'
 import { collectingIo } from '../../support/io.ts'
 
 function run(...words: readonly string[]): { exit: number; err: string; out: string } {
@@ -32,4 +33,10 @@ test('a command tells its help how it is called, and no default that is nothing'
   const { exit, out } = run('serve', '--help')
   expect([exit, out]).toEqual([0, expect.stringMatching(/--grace .*\(default: 30s\)/s)])
   expect(out).not.toContain('default: false')
+})
+
+test('the words of a failure keep their lines and move no cursor', () => {
+  const { stderr, err } = collectingIo()
+  expect(exitCodeOf(new OperatorError('disk', 'one\u001b[2J\n  two'), stderr)).toBe(1)
+  expect(err()).toBe('one␛[2J\n  two\n')
 })
