@@ -20,7 +20,8 @@ beforeAll(async () => {
     .split('admin:')[0]
     ?.replace('orders:', 'wrong:')
     .replace(/gatebook_app/, 'nobody_here')
-  const all = [targets, weak?.replace('reader.password', 'app.password'), wrong].join('\n')
+  const blind = wrong?.replace('wrong:', 'blind:').replace('file:app.password', 'env:GATEBOOK_NOT_SET')
+  const all = [targets, weak?.replace('reader.password', 'app.password'), wrong, blind].join('\n')
   installed = await install({ ...shop, targets: all })
 })
 afterAll(async () => {
@@ -50,6 +51,13 @@ test('an account that the server does not take is told in the server’s words',
   const { code, lines } = await examined(installed, 'wrong')
   expect(code).not.toBe(0)
   expect(lines[0]).toMatch(/^BAD {2}wrong {2}cannot log in as nobody_here: .*password authentication failed/)
+})
+
+test('a secret that cannot be read is a finding of its target, and of no other', async () => {
+  expect(await examined(installed, 'blind')).toEqual({
+    code: 1,
+    lines: ['BAD  blind  targets.blind: reading the secret env:GATEBOOK_NOT_SET: the variable is not set'],
+  })
 })
 
 test('a target that nobody has configured is refused', async () => {
