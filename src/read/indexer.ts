@@ -12,6 +12,7 @@ import { leafHash } from '../book/tree.ts'
 import { type Deriver, type Facts, INDEXED_CHARACTERS_MAX, PLACES, spanOf } from './derive.ts'
 import { Forgetting } from './forgetting.ts'
 import { FLAG } from './index-file.ts'
+import { Marks } from './marks.ts'
 import { Names } from './names.ts'
 import { type IndexedSession, OpenSessions } from './open-sessions.ts'
 import { OUTCOMES, PROTOCOLS } from './search/keys.ts'
@@ -39,6 +40,7 @@ export class Indexer {
   readonly #parts: IndexerParts
   readonly #names: Names
   readonly #sessions: OpenSessions
+  readonly #marks: Marks
   readonly #forgetting: Forgetting
   /** Entries of operations without outcome, by session and number; whether they are known to have a recording. */
   readonly #open = new Map<string, { readonly id: number; recorded: boolean }>()
@@ -59,7 +61,8 @@ export class Indexer {
     const { index } = parts
     this.#names = new Names(index)
     this.#sessions = new OpenSessions(index, this.#names)
-    this.#forgetting = new Forgetting(parts, this.#names, this.#sessions)
+    this.#marks = new Marks(index)
+    this.#forgetting = new Forgetting(parts, this.#names, this.#sessions, this.#marks)
     this.#insert = index.prepare(ENTRY)
     this.#word = index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)')
     this.#end = index.prepare(
@@ -68,7 +71,7 @@ export class Indexer {
     this.#chunk = index.prepare('INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?)')
     this.#recorded = index.prepare(`UPDATE entry SET flags = flags | ${FLAG.recording} WHERE id = ?`)
     this.#findOpen = index
-      .prepare('SELECT id FROM entry WHERE session = ? AND op = ? AND out IS NULL ORDER BY id LIMIT 1')
+      .prepare('SELECT min(id) FROM entry INDEXED BY by_open WHERE session = ? AND op = ? AND out IS NULL')
       .pluck()
     this.#putState = index.prepare(
       'INSERT INTO state VALUES (1,?,?,?) ON CONFLICT DO UPDATE SET next = excluded.next, hash = excluded.hash',
@@ -123,6 +126,7 @@ export class Indexer {
     if (last === undefined) return 0
     this.#names.flush()
     this.#sessions.flush()
+    this.#marks.flush()
     this.#putState.run(this.#next, hexOf(last), this.#parts.origin)
     return taken
   }
@@ -177,6 +181,7 @@ export class Indexer {
     if (out === 'denied') session.denied++
     if (kind === 'session.close') {
       session.closed = leaf.ts
+      session.closing = leaf.seq
       session.why = leaf.why
     }
     this.#sessions.touch(session, leaf.ts)
@@ -191,31 +196,42 @@ export class Indexer {
       (facts.params ? FLAG.params : 0) | (facts.quiet ? FLAG.quiet : 0) | (recording ? FLAG.recording : 0)
     const names = this.#names
     const measured = isOwn && kind !== 'data'
-    const said = this.#said(id, facts.text, measured)
+    const row = {
+      id,
+      action: names.take('action', facts.action),
+      session: session?.n ?? null,
+      actor: names.take('actor', facts.actor),
+      target: names.take('target', facts.target),
+      addr: names.take('ip', facts.address),
+      shape: names.takeShape(facts.understood),
+      trace: names.take('trace', facts.trace),
+      said: this.#said(id, facts.text, measured),
+    }
+    this.#marks.add(row)
     this.#insert.run(
       id,
       leaf.ts,
-      names.take('action', facts.action),
-      session?.n ?? null,
+      row.action,
+      row.session,
       op ?? null,
       leaf.par ?? null,
-      names.take('actor', facts.actor),
+      row.actor,
       names.take('sub', facts.sub),
-      names.take('target', facts.target),
-      names.take('ip', facts.address),
+      row.target,
+      row.addr,
       session === undefined ? PROTOCOLS.indexOf('gateway') : PROTOCOLS.indexOf(session.facts.protocol),
       names.take('db', facts.database),
-      names.takeShape(facts.understood),
-      names.take('trace', facts.trace),
+      row.shape,
+      row.trace,
       flags,
       kind === 'op.begin' ? STILL_OPEN : outcomeOf(leaf.out),
       measured ? names.take('code', leaf.code) : null,
       measured ? (leaf.rows ?? null) : null,
       measured ? (leaf.bytes ?? null) : null,
       measured ? (leaf.dur ?? null) : null,
-      said,
+      row.said,
     )
-    if (said === id) this.#word.run(id, facts.text?.slice(0, INDEXED_CHARACTERS_MAX))
+    if (row.said === id) this.#word.run(id, facts.text?.slice(0, INDEXED_CHARACTERS_MAX))
     if (kind === 'op.begin') this.#remember(`${sid}.${op}`, id)
   }
 
@@ -242,8 +258,8 @@ export class Indexer {
   #openEntry(leaf: Leaf, session: IndexedSession | undefined): { id: number; recorded: boolean } | undefined {
     const known = this.#open.get(`${leaf.sid}.${leaf.op}`)
     if (known !== undefined || session === undefined) return known
-    const id = this.#findOpen.get(session.n, leaf.op) as number | undefined
-    return id === undefined ? undefined : { id, recorded: false }
+    const id = this.#findOpen.get(session.n, leaf.op) as number | null
+    return id === null ? undefined : { id, recorded: false }
   }
 
   #finish(leaf: Leaf): void {
