@@ -20,4 +20,4 @@ VOLUME /var/lib/gatebook
 EXPOSE 5432 8443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gatebook"]
-CMD ["serve", "--config", "/etc/gatebook/gatebook.yaml"]
+CMD ["serve", "--config", "/etc/gatebook/config.yaml"]

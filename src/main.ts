@@ -18,5 +18,11 @@ async function main(): Promise<number> {
   }
 }
 
+// A reader who has seen enough (`| head`) ends the command as ^C does, which some take to put things in order.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.kill(process.pid, 'SIGINT')
+})
+
 // Nothing is left to do when a command ends, but threads and sockets of libraries may linger.
 process.exit(await main())

@@ -1,6 +1,6 @@
 /** Numbers the operations of a session and says of each what it was and how it ended. */
-import { encodeText } from '../bytes.ts'
 import type { Act, Outcome, Payload, RelayEvent } from '../events.ts'
+import { json, text } from '../payloads.ts'
 
 /** One of several results of a command. */
 export interface Result {
@@ -97,7 +97,7 @@ export class Ledger {
     const shown = [...results.map(withoutMessage), ...(more === 0 ? [] : [{ more }])]
     const told = [
       ...(detailed ? [json('res', shown)] : []),
-      ...(failed?.message === undefined ? [] : [{ type: 'msg', body: encodeText(failed.message) } as const]),
+      ...(failed?.message === undefined ? [] : [text('msg', failed.message)]),
       ...payloads,
     ]
     this.#record({
@@ -131,8 +131,4 @@ function facts({ code, rows, bytes, warnings }: Result) {
 
 function withoutMessage({ message: _, ...result }: Result): Omit<Result, 'message'> {
   return result
-}
-
-export function json(type: Payload['type'], value: unknown, repeats = false): Payload {
-  return { type, body: encodeText(JSON.stringify(value)), kept: true, ...(repeats ? { repeats } : {}) }
 }

@@ -1,6 +1,6 @@
 /** Numbers the operations of a session and says of each what it was and how it ended. */
-import { encodeText } from '../bytes.ts'
 import type { Act, Outcome, OutcomeFacts, Payload, RelayEvent } from '../events.ts'
+import { json, text } from '../payloads.ts'
 
 /** One of several answers to a statement; the tag is the server's own word for what it did. */
 export interface Result {
@@ -177,12 +177,4 @@ function push(operation: Operation, result: Result, decisive: boolean): void {
 
 function withoutMessage({ message: _, ...result }: Result): Omit<Result, 'message'> {
   return result
-}
-
-export function json(type: Payload['type'], value: unknown, repeats = false): Payload {
-  return { type, body: encodeText(JSON.stringify(value)), kept: true, ...(repeats ? { repeats } : {}) }
-}
-
-export function text(type: Payload['type'], value: string): Payload {
-  return { type, body: encodeText(value), kept: true }
 }

@@ -1,12 +1,13 @@
 /** What both directions of a relay share: the queue between them, the names, and what the server has reported. */
 import { duplicate } from '../bytes.ts'
 import type { Outcome, Payload } from '../events.ts'
+import { json } from '../payloads.ts'
 import type { Statement as JudgedStatement, Verdict } from '../relay.ts'
 import type { TransactionStatus } from './backend.ts'
 import type { Ready } from './connect.ts'
 import { Flow } from './flow.ts'
 import { Names } from './names.ts'
-import { json, Ledger, type Operation, type Result } from './operations.ts'
+import { Ledger, type Operation, type Result } from './operations.ts'
 import { type Copy, type Expectation, Queue } from './queue.ts'
 import { changedBy, type Portal, type Reading, type Statement, settleChanges } from './statements.ts'
 

@@ -1,6 +1,7 @@
 /** Payloads of SSH's operations: what stands in them, and how facts are written. */
-import { decodeLossy, encodeText } from '../bytes.ts'
+import { decodeLossy } from '../bytes.ts'
 import type { Payload } from '../events.ts'
+import { json, text } from '../payloads.ts'
 import type { Program, Terminal, Variable } from './steps.ts'
 
 export type Json = string | number | boolean | readonly Json[] | { readonly [name: string]: Json }
@@ -10,7 +11,7 @@ export function command(program: Program): Payload {
     case 'exec':
       return { type: 'cmd', body: program.command }
     case 'subsystem':
-      return { type: 'cmd', body: encodeText(program.name) }
+      return text('cmd', program.name)
     case 'shell':
       return { type: 'cmd', body: new Uint8Array(0) }
   }
@@ -18,12 +19,12 @@ export function command(program: Program): Payload {
 
 /** Facts that were asked for: stands at a begin. */
 export function args(facts: Json): Payload {
-  return { type: 'args', body: encodeText(JSON.stringify(facts)) }
+  return json('args', facts)
 }
 
 /** Facts that came out: stands at an end, so that no payload type stands in both. */
 export function meta(facts: Json): Payload {
-  return { type: 'meta', body: encodeText(JSON.stringify(facts)) }
+  return json('meta', facts)
 }
 
 /** What a program was set up with. Names that a client chose are values here, never keys. */
@@ -52,5 +53,5 @@ export function addressOf(place: Place): string {
 }
 
 export function address(place: Place): Payload {
-  return { type: 'addr', body: encodeText(addressOf(place)) }
+  return text('addr', addressOf(place))
 }

@@ -18,7 +18,7 @@ import {
   publicBlob,
 } from '../../protocols/ssh/index.ts'
 import type { Config, Listener, SshTarget } from '../config/schema.ts'
-import { OperatorError, wordsOf } from '../system/operator-error.ts'
+import { isMissing, OperatorError, wordsOf } from '../system/operator-error.ts'
 import { type Environment, readSecret } from '../system/secret.ts'
 
 const READY_MS_MAX = 30_000
@@ -103,7 +103,7 @@ async function readPins({
   try {
     return parseKnownHosts(await readFile(file, 'utf8'), address.host, address.port)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    if (isMissing(error)) return []
     throw error
   }
 }

@@ -94,6 +94,12 @@ export function truncateLog(db: Database): boolean {
   }
 }
 
+/** How long the log is since it was last begun anew. Its file does not say: it is kept, and written over. */
+export function framesInLog(db: Database): number {
+  const [result] = db.pragma('wal_checkpoint(NOOP)') as { log: number }[]
+  return result?.log ?? 0
+}
+
 /** Opens a database that somebody else may be writing. Rows never change, so slices of reads agree. */
 export function openForReading(path: string): Database {
   const db = new Sqlite(path, { readonly: true, fileMustExist: true })

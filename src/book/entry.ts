@@ -14,12 +14,12 @@ import {
   quote,
   refusal,
 } from './format.ts'
-import { ENTRIES, explain, type Grammar, LEAVES } from './grammar.ts'
-import type { MemberName } from './kinds.ts'
+import { ENTRIES, explain, type Grammar } from './grammar.ts'
+import type { MemberName, PLACE } from './kinds.ts'
 
 export interface Entry {
   readonly grammar: Grammar
-  /** By the grammar's groups; the whole entry is group 0. */
+  /** By the grammar's groups; group 0 is the whole entry, where it was read and not put together. */
   readonly groups: readonly (string | undefined)[]
 }
 
@@ -66,51 +66,97 @@ export function timeOf(entry: Entry): number {
 
 export function withTime({ grammar, groups }: Entry, ts: number): Entry {
   const group = grammar.groups.get('ts')
-  return { grammar, groups: groups.map((text, at) => (at === group ? String(ts) : text)) }
+  // What the whole entry was spelled like says the other time.
+  return {
+    grammar,
+    groups: groups.map((text, at) => (at === group ? String(ts) : at === 0 ? undefined : text)),
+  }
 }
+
+/** What stands between the indices of two payloads that an entry names, at least: the hash of the second, and more. */
+const BETWEEN_INDICES_MIN = '[{"h":"",'.length + 44
 
 /** The index of the `k`-th payload that the entry names; undefined where it names fewer. */
 export function payloadIndex(entry: Entry, k: number): number | undefined {
   const refs = spelled(entry, 'ref') ?? ''
-  let at = -1
+  let at = 0
   // Inside of a string a quotation mark has a backslash before it.
   for (let count = 0; count <= k; count++) {
-    at = refs.indexOf('"i":', at + 1)
+    at = refs.indexOf('"i":', at + BETWEEN_INDICES_MIN)
     if (at === -1) return undefined
   }
   return Number(refs.slice(at + 4, refs.indexOf(',', at)))
 }
 
-/** The leaf at `place`, but for its first character, which is a comma yet. */
-function leafText({ grammar, groups }: Entry, place: Place): string {
-  let text = ''
-  let group = 0
-  for (const { name, label, placed } of LEAVES.get(grammar.kind)?.fields ?? []) {
-    const value = placed ? spellPlace(name, place) : groups[++group]
-    if (value !== undefined) text += label + value
-  }
-  return `${text}}`
+/** Where in the leaves of a kind the book's members stand among the entry's own. */
+interface Layout {
+  /** Of what stands before the value of each group. */
+  readonly labelLengths: readonly number[]
+  /** How many groups stand before each of the book's members. */
+  readonly before: { readonly [N in (typeof PLACE)[number]]: number }
 }
 
-function spellPlace(name: MemberName, { log, seq, prev, salt }: Place): string | undefined {
-  switch (name) {
-    case 'log':
-      return quote(log)
-    case 'prev':
-      return `"${prev}"`
-    case 'salt':
-      return `"${salt}"`
-    case 'seq':
-      return String(seq)
-    case 'v':
-      return '1'
-    default:
-      return undefined
+const LAYOUTS = new Map<Grammar, Layout>(
+  Array.from(ENTRIES.values(), (grammar) => [grammar, layout(grammar)]),
+)
+
+function layout({ fields }: Grammar): Layout {
+  const count = (place: MemberName): number => fields.filter(({ name }) => name < place).length
+  return {
+    labelLengths: [0, ...fields.map(({ label }) => label.length)],
+    before: {
+      log: count('log'),
+      prev: count('prev'),
+      salt: count('salt'),
+      seq: count('seq'),
+      v: count('v'),
+    },
   }
+}
+
+/** The leaf at `place`: the entry as it is spelled, cut where the book's members belong. */
+function leafText(entry: Entry, { log, seq, prev, salt }: Place): string {
+  const { groups } = entry
+  const text = groups[0] ?? wholeText(entry)
+  const { labelLengths, before } = LAYOUTS.get(entry.grammar) ?? layout(entry.grammar)
+  const forLog = lengthOf(groups, labelLengths, 0, before.log)
+  const forPrev = forLog + lengthOf(groups, labelLengths, before.log, before.prev)
+  const forSalt = forPrev + lengthOf(groups, labelLengths, before.prev, before.salt)
+  const forSeq = forSalt + lengthOf(groups, labelLengths, before.salt, before.seq)
+  const forV = forSeq + lengthOf(groups, labelLengths, before.seq, before.v)
+  return (
+    `${text.slice(0, forLog)},"log":${quote(log)}${text.slice(forLog, forPrev)},"prev":"${prev}"` +
+    `${text.slice(forPrev, forSalt)},"salt":"${salt}"${text.slice(forSalt, forSeq)},"seq":${seq}` +
+    `${text.slice(forSeq, forV)},"v":1${text.slice(forV)}`
+  )
+}
+
+/** Of the members behind group `from`, to group `to`, as they are spelled. */
+function lengthOf(
+  groups: Entry['groups'],
+  labelLengths: readonly number[],
+  from: number,
+  to: number,
+): number {
+  let length = 0
+  for (let group = from + 1; group <= to; group++) {
+    const value = groups[group]
+    if (value !== undefined) length += (labelLengths[group] ?? 0) + value.length
+  }
+  return length
+}
+
+/** Of an entry that was put together, and not read. */
+function wholeText({ grammar, groups }: Entry): string {
+  let text = ''
+  for (const [at, { label }] of grammar.fields.entries()) {
+    const value = groups[at + 1]
+    if (value !== undefined) text += label + value
+  }
+  return `{${text.slice(1)}}`
 }
 
 const LENGTH_BYTES = 2
-const BRACE = '{'.charCodeAt(0)
 
 /** The leaves of one commit, written one behind the other as the book's row has them. */
 export class BundleWriter {
@@ -123,14 +169,13 @@ export class BundleWriter {
   }
 
   /** Writes the record's leaf and gives its hash (RFC 6962). */
-  add(entry: Entry, place: Place): Uint8Array {
+  add(entry: Entry, place: Place): Buffer {
     const text = leafText(entry, place)
     if (text.length > LEAF_BYTES_MAX) throw new FormatError('schema', `${entry.grammar.kind}: too long`)
     this.#reserve(LENGTH_BYTES + text.length)
     const bytes = this.#bytes
     const start = this.#length + LENGTH_BYTES
     const end = start + bytes.write(text, start, 'latin1')
-    bytes[start] = BRACE
     // A leaf is hashed behind a zero: it stands where, a moment later, the length ends.
     bytes[start - 1] = 0
     const digest = Buffer.from(hash('sha256', bytes.subarray(start - 1, end), 'binary'), 'binary')
@@ -165,5 +210,5 @@ export class BundleWriter {
 export function encodeLeaf(members: Members, place: Place): Uint8Array {
   const text = leafText(entryOf(members), place)
   if (text.length > LEAF_BYTES_MAX) throw new FormatError('schema', `${members.kind}: too long`)
-  return Buffer.from(`{${text.slice(1)}`, 'latin1')
+  return Buffer.from(text, 'latin1')
 }

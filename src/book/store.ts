@@ -9,7 +9,7 @@ import { signCheckpoint } from './checkpoint.ts'
 import { BookError } from './database.ts'
 import { BundleWriter, type Entry, entryOf, sidOf, timeOf, withTime } from './entry.ts'
 import { deletionScope } from './erasure.ts'
-import { BUNDLE_LEAVES_MAX, encodeBase64, type Members } from './format.ts'
+import { BUNDLE_LEAVES_MAX, type Members } from './format.ts'
 import type { Random } from './payload.ts'
 import { type NewPayload, PayloadRows } from './payload-rows.ts'
 import { HASH_BYTES, type RightEdge, TILE_HASHES } from './tree.ts'
@@ -160,7 +160,7 @@ export class Store {
       edge.append(hash, (height, root) => {
         if (height % TILE_HEIGHT === 0) this.#extendTile(partial, height / TILE_HEIGHT, root, place.seq)
       })
-      prev = encodeBase64(hash)
+      prev = hash.toString('base64')
       if (record.payloads.length > 0) {
         const sid = sidOf(entry)
         assert(sid !== undefined, 'payloads belong to a session')

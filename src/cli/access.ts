@@ -2,7 +2,6 @@
 import { explainAccess, listReach, type Question, type Reach } from '../access/explain.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError } from '../system/operator-error.ts'
-import { withFailures } from './exit.ts'
 import { configOrFail, EXIT, type Io, type OutputFormat, printJson, printLines, printTable } from './io.ts'
 
 export interface AccessOptions {
@@ -12,21 +11,21 @@ export interface AccessOptions {
 }
 
 /** Everybody's ways to every target, or to one. */
-export function accessList(options: AccessOptions & { readonly target?: string }, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    const { config, output, clock, target } = options
-    const loaded = await configOrFail(config)
-    if (target !== undefined && !loaded.config.targets.has(target)) {
-      throw new OperatorError('usage', `no target is called "${target}"`)
-    }
-    const ways = listReach(loaded, clock.now()).filter(
-      (reach) => target === undefined || reach.target === target,
-    )
-    if (output === 'json') printJson(io, ways)
-    else
-      printTable(io, ['USER', 'TARGET', 'TYPE', 'ROLE', 'THROUGH', 'NOW', 'LIMITS', 'LINE'], ways.map(rowOf))
-    return EXIT.ok
-  })
+export async function accessList(
+  options: AccessOptions & { readonly target?: string },
+  io: Io,
+): Promise<number> {
+  const { config, output, clock, target } = options
+  const loaded = await configOrFail(config)
+  if (target !== undefined && !loaded.config.targets.has(target)) {
+    throw new OperatorError('usage', `no target is called "${target}"`)
+  }
+  const ways = listReach(loaded, clock.now()).filter(
+    (reach) => target === undefined || reach.target === target,
+  )
+  if (output === 'json') printJson(io, ways)
+  else printTable(io, ['USER', 'TARGET', 'TYPE', 'ROLE', 'THROUGH', 'NOW', 'LIMITS', 'LINE'], ways.map(rowOf))
+  return EXIT.ok
 }
 
 function rowOf({ user, target, type, role, group, standing, limits, line }: Reach): readonly string[] {
@@ -50,19 +49,17 @@ export interface WhyOptions extends AccessOptions {
   readonly readSql: (type: 'postgres' | 'mysql', sql: string) => Promise<NonNullable<Question['facts']>>
 }
 
-export function accessWhy(options: WhyOptions, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    const { config, output, clock, user, target, sql, readSql } = options
-    const loaded = await configOrFail(config)
-    const type = loaded.config.targets.get(target)?.type
-    if (sql !== undefined && type === 'ssh')
-      throw new OperatorError('usage', `"${target}" is an SSH target: it takes no SQL`)
-    const facts =
-      sql === undefined || type === undefined || type === 'ssh' ? undefined : await readSql(type, sql)
-    const question = facts === undefined ? { user, target } : { user, target, facts }
-    const { allowed, lines } = explainAccess(question, loaded, clock.now())
-    if (output === 'json') printJson(io, { allowed, lines })
-    else printLines(io, lines)
-    return allowed ? EXIT.ok : EXIT.denied
-  })
+export async function accessWhy(options: WhyOptions, io: Io): Promise<number> {
+  const { config, output, clock, user, target, sql, readSql } = options
+  const loaded = await configOrFail(config)
+  const type = loaded.config.targets.get(target)?.type
+  if (sql !== undefined && type === 'ssh')
+    throw new OperatorError('usage', `"${target}" is an SSH target: it takes no SQL`)
+  const facts =
+    sql === undefined || type === undefined || type === 'ssh' ? undefined : await readSql(type, sql)
+  const question = facts === undefined ? { user, target } : { user, target, facts }
+  const { allowed, lines } = explainAccess(question, loaded, clock.now())
+  if (output === 'json') printJson(io, { allowed, lines })
+  else printLines(io, lines)
+  return allowed ? EXIT.ok : EXIT.denied
 }

@@ -5,7 +5,6 @@ import { type Change, compareConfigs, describeChange, type Json } from '../confi
 import { type Fault, formatFault } from '../config/faults.ts'
 import { readConfig } from '../config/read.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { withFailures } from './exit.ts'
 import { EXIT, type Io, printJson, printLines } from './io.ts'
 
 export interface CheckOptions {
@@ -16,28 +15,25 @@ export interface CheckOptions {
   readonly writeBaseline?: boolean
 }
 
-export function check(options: CheckOptions, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    const { file, format, baseline, writeBaseline } = options
-    const loaded = await readConfig(file)
-    if (loaded.type === 'faults') {
-      report(loaded.faults, format, io)
-      return EXIT.error
-    }
-    const access = accessBaseline(loaded)
-    if (baseline === undefined && writeBaseline === true)
-      throw new OperatorError('usage', '--write-baseline needs to know which file: --baseline FILE')
-    if (baseline === undefined) return agree(`${file} is sound`, [], format, io)
-    if (writeBaseline === true) {
-      await promises.writeFile(baseline, `${JSON.stringify(access, null, 2)}\n`)
-      return agree(`${baseline} written`, [], format, io)
-    }
-    const changes = compareConfigs(await readBaseline(baseline), access)
-    if (changes.length === 0)
-      return agree(`${file} is sound, and access is as in ${baseline}`, [], format, io)
-    reportDrift(changes, options, io)
-    return EXIT.drift
-  })
+export async function check(options: CheckOptions, io: Io): Promise<number> {
+  const { file, format, baseline, writeBaseline } = options
+  const loaded = await readConfig(file)
+  if (loaded.type === 'faults') {
+    report(loaded.faults, format, io)
+    return EXIT.error
+  }
+  const access = accessBaseline(loaded)
+  if (baseline === undefined && writeBaseline === true)
+    throw new OperatorError('usage', '--write-baseline needs to know which file: --baseline FILE')
+  if (baseline === undefined) return agree(`${file} is sound`, [], format, io)
+  if (writeBaseline === true) {
+    await promises.writeFile(baseline, `${JSON.stringify(access, null, 2)}\n`)
+    return agree(`${baseline} written`, [], format, io)
+  }
+  const changes = compareConfigs(await readBaseline(baseline), access)
+  if (changes.length === 0) return agree(`${file} is sound, and access is as in ${baseline}`, [], format, io)
+  reportDrift(changes, options, io)
+  return EXIT.drift
 }
 
 function agree(words: string, faults: readonly Fault[], format: CheckOptions['format'], io: Io): number {

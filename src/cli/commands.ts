@@ -1,5 +1,5 @@
 /** Every command, its options, and the function that carries it out. */
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { type Argument, Command, Help, InvalidArgumentError, Option } from 'commander'
 import type { Leaf, Scope } from '../book/format.ts'
 import { systemClock } from '../system/clock.ts'
 import { OperatorError } from '../system/operator-error.ts'
@@ -35,10 +35,14 @@ export function program(io: Io, run: Run): Command {
     .version(RELEASE)
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
     .exitOverride()
+    .configureHelp({
+      optionDescription: (option) => Help.prototype.optionDescription(told(option)),
+      argumentDescription: (argument) => Help.prototype.argumentDescription(told(argument)),
+    })
     .showHelpAfterError('(gatebook --help lists what there is)')
   root
     .command('demo')
-    .description('a gateway with a PostgreSQL behind it, on this machine, for trying')
+    .description('a gateway with databases and a host behind it, on this machine, for trying')
     .option('--data <dir>', 'keep the book and all else in this folder')
     .option('--keep', 'keep the temporary folder at the end', false)
     .option('--port-base <n>', 'first port to listen on', port)
@@ -48,7 +52,11 @@ export function program(io: Io, run: Run): Command {
     .command('serve')
     .description('run the gateway; SIGHUP reloads its configuration, SIGTERM lets sessions end')
     .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
-    .option('--grace <time>', 'how long open sessions may go on after SIGTERM', duration, duration(GRACE))
+    .addOption(
+      new Option('--grace <time>', 'how long open sessions may go on after SIGTERM')
+        .argParser(duration)
+        .default(duration(GRACE), GRACE),
+    )
     .option(
       '--accept-journal-loss',
       'go on although recorded entries were damaged; the gap is recorded',
@@ -57,6 +65,35 @@ export function program(io: Io, run: Run): Command {
     .option('--take-over', 'take the place of the gateway that runs on the same data', false)
     .option('--token-file <file>', 'with --take-over: a personal token, where that gateway demands one')
     .action((options) => run(serve({ ...options, graceMs: options.grace }, io)))
+  addTargets(root, io, run)
+  addConfiguration(root, io, run)
+  addTokens(root, io, run)
+  addAccess(root, io, run)
+  addReading(root, io, run)
+  addEvidence(root, io, run)
+  addBook(root, io, run)
+  addRetention(root, io, run)
+  pointToHelp(root, 'gatebook')
+  return root
+}
+
+/** Whoever got a command's words wrong is shown to the help of that command. */
+function pointToHelp(group: Command, path: string): void {
+  for (const command of group.commands) {
+    const called = `${path} ${command.name()}`
+    command.showHelpAfterError(`(${called} --help says what it takes)`)
+    pointToHelp(command, called)
+  }
+}
+
+/** A default that is nothing is not worth telling. */
+function told<Described extends Option | Argument>(described: Described): Described {
+  const { defaultValue } = described
+  const isNothing = defaultValue === false || defaultValue === '' || String(defaultValue) === ''
+  return isNothing ? Object.assign(Object.create(described), { defaultValue: undefined }) : described
+}
+
+function addTargets(root: Command, io: Io, run: Run): void {
   root
     .command('connect')
     .description(
@@ -65,7 +102,7 @@ export function program(io: Io, run: Run): Command {
     .argument('<target>')
     .argument('[args...]', 'for that program, behind --')
     .requiredOption('--user <name>', 'who you are to the gateway', process.env['USER'])
-    .option('--database <name>')
+    .option('--database <name>', 'at the target')
     .option('--config <file>', 'tells where the gateway listens')
     .option('--host <host>', 'of the gateway')
     .option('--port <port>', 'of the gateway', port)
@@ -85,14 +122,6 @@ export function program(io: Io, run: Run): Command {
     .option('--config <file>', 'the configuration', DEFAULT_CONFIG)
     .option('--expect <fingerprint>', 'pin this key and no other, without being asked')
     .action((target: string, options) => run(pin({ ...options, target }, io)))
-  addConfiguration(root, io, run)
-  addTokens(root, io, run)
-  addAccess(root, io, run)
-  addReading(root, io, run)
-  addEvidence(root, io, run)
-  addBook(root, io, run)
-  addRetention(root, io, run)
-  return root
 }
 
 function addConfiguration(root: Command, io: Io, run: Run): void {

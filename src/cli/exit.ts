@@ -13,8 +13,8 @@ export function exitCodeOf(error: unknown, stderr: Io['stderr']): number {
     return error.exitCode === 0 ? 0 : 2
   }
   if (error instanceof OperatorError) {
-    stderr.write(`${error.message}\n`)
-    return error.code === 'usage' ? 2 : 1
+    for (const line of error.message.split('\n')) stderr.write(`${visible(line)}\n`)
+    return error.code === 'usage' ? EXIT.usage : EXIT.error
   }
   if (error instanceof NoGatewayError) {
     stderr.write(`${error.message}; \`gatebook serve\` starts one\n`)
@@ -25,15 +25,4 @@ export function exitCodeOf(error: unknown, stderr: Io['stderr']): number {
     isPlain || !(error instanceof Error) ? `${wordsOf(error)}\n` : `${error.stack ?? error.message}\n`,
   )
   return 1
-}
-
-/** Runs a command's body; what the operator can put right is said in words, everything else goes on to the top. */
-export async function withFailures(io: Io, body: () => Promise<number>): Promise<number> {
-  try {
-    return await body()
-  } catch (error) {
-    if (!(error instanceof OperatorError)) throw error
-    for (const line of error.message.split('\n')) io.stderr.write(`gatebook: ${visible(line)}\n`)
-    return error.code === 'usage' ? EXIT.usage : EXIT.error
-  }
 }

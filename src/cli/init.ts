@@ -4,7 +4,7 @@
  */
 import { type KeyObject, randomBytes } from 'node:crypto'
 import { constants, promises } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Accounts } from '../access/accounts.ts'
 import { newHostKey } from '../access/hosts.ts'
 import { createBook } from '../book/create.ts'
@@ -13,7 +13,6 @@ import { loadConfig } from '../config/load.ts'
 import { issueCertificate, makeAuthority, newCertificateKey, toPem } from '../system/certificate.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
-import { withFailures } from './exit.ts'
 import { EXIT, type Io } from './io.ts'
 
 export interface InitOptions {
@@ -36,25 +35,23 @@ const AUTHORITY_DAYS = 3650
 const SERVER_DAYS = 825
 const TOKEN_DAYS = 30
 
-export function init(options: InitOptions, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    const folder = resolve(options.folder)
-    const partial = `${folder}.partial-${randomBytes(4).toString('hex')}`
-    await demandNew(folder)
-    try {
-      const made = await build(partial, folder, options)
-      await flushTree(partial)
-      // Behind this line it exists under its name, whole, even after a power cut.
-      await promises.rename(partial, folder)
-      await flush(dirname(folder))
-      tellNext(options, made, io)
-      return EXIT.ok
-    } catch (cause) {
-      await promises.rm(partial, { recursive: true, force: true })
-      if (cause instanceof OperatorError) throw cause
-      throw new OperatorError('disk', `creating ${folder}: ${wordsOf(cause)}`, { cause })
-    }
-  })
+export async function init(options: InitOptions, io: Io): Promise<number> {
+  const folder = resolve(options.folder)
+  const partial = `${folder}.partial-${randomBytes(4).toString('hex')}`
+  await demandNew(folder)
+  try {
+    const made = await build(partial, folder, options)
+    await flushTree(partial)
+    // Behind this line it exists under its name, whole, even after a power cut.
+    await promises.rename(partial, folder)
+    await flush(dirname(folder))
+    tellNext(options, made, io)
+    return EXIT.ok
+  } catch (cause) {
+    await promises.rm(partial, { recursive: true, force: true })
+    if (cause instanceof OperatorError) throw cause
+    throw new OperatorError('disk', `creating ${folder}: ${wordsOf(cause)}`, { cause })
+  }
 }
 
 async function demandNew(folder: string): Promise<void> {
@@ -151,7 +148,8 @@ async function flush(path: string): Promise<void> {
   await file.sync()
 }
 
-function tellNext({ folder, user, name }: InitOptions, { vkey, secret, hostKey }: Made, io: Io): void {
+function tellNext({ user, name, ...options }: InitOptions, { vkey, secret, hostKey }: Made, io: Io): void {
+  const folder = resolve(options.folder)
   const config = join(folder, 'config.yaml')
   io.stdout.write(`${folder} is ready.
 
@@ -168,7 +166,7 @@ Next:
   4. psql "postgresql://${user}~TARGET@localhost:6432/DATABASE?sslmode=verify-full&sslrootcert=${join(folder, 'ca.crt')}"
      ssh -p 2222 ${user}~TARGET@localhost        # its key: ${hostKey}
   5. https://localhost:8443 is the console: sign in as ${user} with the token
-Move ${basename(folder)}/keys/ca.key off this machine: it is needed only for the next certificate.
+Move ${join(folder, 'keys', 'ca.key')} off this machine: it is needed only for the next certificate.
 `)
 }
 

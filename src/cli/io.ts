@@ -1,4 +1,5 @@
 /** What a command writes: data on stdout, talk on stderr. Nothing recorded or foreign reaches a terminal raw. */
+import { existsSync } from 'node:fs'
 import { formatFault } from '../config/faults.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { readConfig } from '../config/read.ts'
@@ -47,5 +48,8 @@ export function visible(text: string): string {
 export async function configOrFail(file: string): Promise<LoadedConfig> {
   const loaded = await readConfig(file)
   if (loaded.type === 'config') return loaded
-  throw new OperatorError('config', loaded.faults.map(formatFault).join('\n'))
+  const lines = loaded.faults.map(formatFault)
+  if (!existsSync(file))
+    lines.push('  next: --config FILE names another; gatebook init DIR --name NAME writes a first one')
+  throw new OperatorError('config', lines.join('\n'))
 }

@@ -6,7 +6,7 @@ import { appendFile, readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline/promises'
 import { fingerprint, parseKnownHosts, parsePublicKey, readHostKey } from '../../protocols/ssh/index.ts'
-import { OperatorError, wordsOf } from '../system/operator-error.ts'
+import { isMissing, OperatorError, wordsOf } from '../system/operator-error.ts'
 import { configOrFail, EXIT, type Io } from './io.ts'
 
 const ANSWER_MS_MAX = 20_000
@@ -75,7 +75,7 @@ async function readIfThere(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    if (isMissing(error)) return ''
     throw error
   }
 }

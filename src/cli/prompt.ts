@@ -14,6 +14,8 @@ export interface Prompted {
   readonly database?: string
 }
 
+const HELP = 'This prompt knows \\q, which ends it, and statements, which end with a semicolon.\n'
+
 /** Whoever needs the certificate verified uses a client that is told whom to trust. */
 const TLS = { rejectUnauthorized: false }
 
@@ -62,8 +64,9 @@ async function prompt(target: string, run: (text: string) => Promise<void>): Pro
   lines.setPrompt(`${target}=> `)
   lines.prompt()
   for await (const line of lines) {
-    if (text === '' && /^\s*\\q/.test(line)) break
-    text += `${line}\n`
+    if (/^\s*\\q\s*$/.test(line)) break
+    if (text === '' && /^\s*(\\|help\s*$)/.test(line)) process.stderr.write(HELP)
+    else text += `${line}\n`
     if (/;\s*$/.test(line)) {
       await run(text)
       text = ''

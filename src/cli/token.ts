@@ -7,7 +7,6 @@ import { duration, expiry } from '../config/scalars.ts'
 import type { Clock } from '../system/clock.ts'
 import { OperatorError, wordsOf } from '../system/operator-error.ts'
 import { type Environment, readSecret } from '../system/secret.ts'
-import { withFailures } from './exit.ts'
 import { configOrFail, EXIT, type Io, type OutputFormat, printJson, printTable } from './io.ts'
 
 export interface TokenOptions {
@@ -25,58 +24,51 @@ export interface TokenCreateOptions extends TokenOptions {
 }
 
 /** The secret alone goes to stdout, so that it can be piped to where it is kept. */
-export function tokenCreate(options: TokenCreateOptions, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    const { config, output, clock, user, label, expires, env } = options
-    const loaded = await configOrFail(config)
-    if (!loaded.config.users.has(user))
-      throw new OperatorError('usage', `no user is called "${user}" in ${config}`)
-    const salt = await saltOfPassword(loaded, user, env, io)
-    using accounts = openAccounts(loaded, clock)
-    const until = expiryOf(expires, clock)
-    const { secret, token } = accounts.createToken({ user, label, expires: until, ...(salt && { salt }) })
-    if (output === 'json') printJson(io, { ...shown(token), secret })
-    else {
-      io.stdout.write(`${secret}\n`)
-      io.stderr.write(
-        `token ${token.id} of ${user} (${label}), valid until ${moment(until)}; it is not shown again\n`,
-      )
-    }
-    return EXIT.ok
-  })
+export async function tokenCreate(options: TokenCreateOptions, io: Io): Promise<number> {
+  const { config, output, clock, user, label, expires, env } = options
+  const loaded = await configOrFail(config)
+  if (!loaded.config.users.has(user))
+    throw new OperatorError('usage', `no user is called "${user}" in ${config}`)
+  const salt = await saltOfPassword(loaded, user, env, io)
+  using accounts = openAccounts(loaded, clock)
+  const until = expiryOf(expires, clock)
+  const { secret, token } = accounts.createToken({ user, label, expires: until, ...(salt && { salt }) })
+  if (output === 'json') printJson(io, { ...shown(token), secret })
+  else {
+    io.stdout.write(`${secret}\n`)
+    io.stderr.write(
+      `token ${token.id} of ${user}${label === '' ? '' : ` (${label})`}, valid until ${moment(until)}; it is not shown again\n`,
+    )
+  }
+  return EXIT.ok
 }
 
-export function tokenList(options: TokenOptions & { readonly user?: string }, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    using accounts = openAccounts(await configOrFail(options.config), options.clock)
-    const tokens = accounts.tokens(options.user)
-    const now = options.clock.now()
-    if (options.output === 'json')
-      printJson(
-        io,
-        tokens.map((token) => ({ ...shown(token), state: stateOf(token, now) })),
-      )
-    else {
-      const rows = tokens.map((token) => [
-        ...[token.id, token.user, stateOf(token, now), moment(token.expires)],
-        ...[token.lastUsed === undefined ? 'never' : moment(token.lastUsed), token.label],
-      ])
-      printTable(io, ['ID', 'USER', 'STATE', 'EXPIRES', 'LAST USED', 'LABEL'], rows)
-    }
-    return EXIT.ok
-  })
+export async function tokenList(options: TokenOptions & { readonly user?: string }, io: Io): Promise<number> {
+  using accounts = openAccounts(await configOrFail(options.config), options.clock)
+  const tokens = accounts.tokens(options.user)
+  const now = options.clock.now()
+  if (options.output === 'json')
+    printJson(
+      io,
+      tokens.map((token) => ({ ...shown(token), state: stateOf(token, now) })),
+    )
+  else {
+    const rows = tokens.map((token) => [
+      ...[token.id, token.user, stateOf(token, now), moment(token.expires)],
+      ...[token.lastUsed === undefined ? 'never' : moment(token.lastUsed), token.label],
+    ])
+    printTable(io, ['ID', 'USER', 'STATE', 'EXPIRES', 'LAST USED', 'LABEL'], rows)
+  }
+  return EXIT.ok
 }
 
-export function tokenRevoke(options: TokenOptions & { readonly id: string }, io: Io): Promise<number> {
-  return withFailures(io, async () => {
-    using accounts = openAccounts(await configOrFail(options.config), options.clock)
-    const token = accounts.revokeToken(options.id)
-    if (token === undefined) throw new OperatorError('usage', `no token has the id "${options.id}"`)
-    if (options.output === 'json') printJson(io, shown(token))
-    else
-      io.stderr.write(`token ${token.id} of ${token.user} is revoked since ${moment(token.revoked ?? 0)}\n`)
-    return EXIT.ok
-  })
+export async function tokenRevoke(options: TokenOptions & { readonly id: string }, io: Io): Promise<number> {
+  using accounts = openAccounts(await configOrFail(options.config), options.clock)
+  const token = accounts.revokeToken(options.id)
+  if (token === undefined) throw new OperatorError('usage', `no token has the id "${options.id}"`)
+  if (options.output === 'json') printJson(io, shown(token))
+  else io.stderr.write(`token ${token.id} of ${token.user} is revoked since ${moment(token.revoked ?? 0)}\n`)
+  return EXIT.ok
 }
 
 /** Where the accounts of a configuration lie. */
@@ -102,9 +94,7 @@ async function saltOfPassword(
     return password.type === 'scram' ? password.salt : undefined
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error
-    io.stderr.write(
-      `gatebook: ${wordsOf(error)}; if it is a SCRAM password, this token will not do for SCRAM\n`,
-    )
+    io.stderr.write(`${wordsOf(error)}; if it is a SCRAM password, this token will not do for SCRAM\n`)
     return undefined
   }
 }

@@ -9,7 +9,9 @@ export async function readConfig(shown: string): Promise<Loaded> {
   try {
     text = await promises.readFile(shown, 'utf8')
   } catch (error) {
-    const message = `cannot be read: ${error instanceof Error ? error.message : String(error)}`
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    const words = error instanceof Error ? error.message : String(error)
+    const message = isMissing ? 'there is no such file' : `cannot be read: ${words}`
     return { type: 'faults', faults: [{ file: shown, line: 1, column: 1, path: '', message }] }
   }
   return loadConfig(text, resolve(shown), shown)

@@ -109,7 +109,8 @@ export function controlCommands({
 function takes<Given>(form: z.ZodType<Given>, run: (given: Given, sub: string) => unknown): Command {
   return async (given, { sub }) => {
     const parsed = form.safeParse(given)
-    if (!parsed.success) throw new OperatorError('usage', z.prettifyError(parsed.error))
+    if (!parsed.success)
+      throw new OperatorError('usage', parsed.error.issues.map(({ message }) => message).join('\n'))
     return run(parsed.data, sub)
   }
 }

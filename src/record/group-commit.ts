@@ -14,7 +14,7 @@ export type Reach = 'written' | 'durable'
 
 /** What nobody waits for is with the kernel after this at the latest, or when so much of it has gathered. */
 export const WRITTEN_WITHIN_MS = 5
-export const GATHERED_BYTES = 64 << 10
+export const GATHERED_BYTES = 256 << 10
 /** Counted for each beside what it carries: its leaf, and what sealing adds. */
 const LATER_ENTRY_BYTES = 1024
 /** What nobody waits for is durable so long after its write at the latest, a sync included. */
@@ -110,10 +110,14 @@ export class GroupCommit {
   later(bytes: number, act: () => void): void {
     if (this.#failure !== undefined && !this.#goOn) throw this.#failure
     this.#later.push(act)
-    this.#laterBytes += bytes + LATER_ENTRY_BYTES
-    // A client may send thousands at once.
+    this.#flushLater()
+    this.addLater(bytes + LATER_ENTRY_BYTES)
+  }
+
+  /** What was put off carries so much more. A client may send thousands at once. */
+  addLater(bytes: number): void {
+    this.#laterBytes += bytes
     if (this.#laterBytes >= GATHERED_BYTES) this.catchUp()
-    else this.#flushLater()
   }
 
   /** Nothing of what was put off may be left out: where one cannot be appended, nothing more is acknowledged. */
@@ -154,7 +158,8 @@ export class GroupCommit {
     this.#flushing = true
     this.#schedule.soon(() => {
       this.#flushing = false
-      this.flush()
+      // What was put off meanwhile goes on waiting for its end, and need not be written in two records.
+      this.#write()
     })
   }
 
@@ -219,6 +224,10 @@ export class GroupCommit {
   /** Hands what was appended to the kernel, and starts a sync where somebody waits for one. */
   flush(): void {
     this.catchUp()
+    this.#write()
+  }
+
+  #write(): void {
     if (this.#failure !== undefined || this.#ring.isEmpty) return
     try {
       this.#ring.write()

@@ -27,8 +27,17 @@ export class RecordTooLargeError extends Error {
   override readonly name = 'RecordTooLargeError'
 }
 
+/** A record that is put off. Until it is written, the end of its operation can be said with it. */
+interface PutOff {
+  saying: Saying
+  payloads: readonly Payload[]
+  isWritten: boolean
+}
+
 interface OpenOperation {
   readonly startedAt: number
+  /** Its begin, if that is put off and its end may stand in the same place. */
+  begin: PutOff | undefined
   parts: number
   /** Most operations have none. */
   streams: Map<string, Chunker> | undefined
@@ -107,13 +116,14 @@ export class RecordedSession {
         }
         const { op, act, parent, rule } = event
         const saying = { kind: 'op.begin', op, act, par: parent, rule }
-        const mark = this.#numbered(saying, event.payloads, now, this.#onBegun)
-        this.#open.set(op, { startedAt: now, parts: 0, streams: undefined })
-        return mark
+        const put = this.#numbered(saying, event.payloads, now, this.#onBegun)
+        const begin = typeof put === 'number' ? undefined : put
+        this.#open.set(op, { startedAt: now, begin, parts: 0, streams: undefined })
+        return markOf(put)
       }
       case 'decision': {
         const { op, act, rule } = event
-        return this.#numbered({ kind: 'decision', out: 'denied', op, act, rule }, event.payloads, now)
+        return markOf(this.#numbered({ kind: 'decision', out: 'denied', op, act, rule }, event.payloads, now))
       }
       case 'data':
         return this.#stream(event.op, event.stream, event.frame, event.bytes, now)
@@ -167,12 +177,12 @@ export class RecordedSession {
     payloads: readonly Payload[],
     now: number,
     onMark?: (mark: Mark) => void,
-  ): Mark {
+  ): Mark | PutOff {
     assert.equal(saying.op, this.#lastOp + 1, 'operations are counted without holes')
     this.#refuseTooLarge(payloads)
-    const mark = this.#put(saying, payloads, now, onMark)
+    const put = this.#put(saying, payloads, now, onMark)
     this.#lastOp = saying.op
-    return mark
+    return put
   }
 
   #outcome(kind: 'op.result' | 'op.end', event: ResultEvent | EndEvent, now: number): Mark {
@@ -192,7 +202,24 @@ export class RecordedSession {
     const code = event.code === undefined || CODE.test(event.code) ? event.code : 'other'
     const [rows, bytes] = [event.rows, event.bytes].map((count) => (isCount(count) ? count : undefined))
     const dur = Math.max(0, now - open.startedAt)
-    return this.#put({ kind, op, out, code, rows, bytes, dur, parts }, payloads, now)
+    const saying = { kind, op, out, code, rows, bytes, dur, parts }
+    if (kind === 'op.end' && open.begin !== undefined && this.#join(open.begin, saying, payloads)) return 0
+    // What is told meanwhile stands between the begin and the end.
+    open.begin = undefined
+    return markOf(this.#put(saying, payloads, now))
+  }
+
+  /** Says the end where the begin has not been written yet: one record instead of two, as the recorder makes of them. */
+  #join(begin: PutOff, end: Saying, payloads: readonly Payload[]): boolean {
+    if (begin.isWritten || begin.payloads.length + payloads.length > REFS_MAX) return false
+    if (payloads.some(({ type }) => begin.payloads.some((one) => one.type === type))) return false
+    const bytes = bytesOf(payloads)
+    if (bytes > LATER_BYTES_MAX) return false
+    begin.saying = { ...begin.saying, ...end, kind: 'op' }
+    if (payloads.length > 0) begin.payloads = [...begin.payloads, ...payloads.map(kept)]
+    // Last: it may write what is put off.
+    this.#log.addLater(bytes)
+    return true
   }
 
   #stream(
@@ -259,22 +286,26 @@ export class RecordedSession {
   }
 
   /** Under `relaxed`, of which nobody waits for anything, with others and a little later. */
-  #put(saying: Saying, payloads: readonly Payload[], now: number, onMark?: (mark: Mark) => void): Mark {
-    const bytes = payloads.reduce((sum, { body }) => sum + body.length, 0)
+  #put(
+    saying: Saying,
+    payloads: readonly Payload[],
+    now: number,
+    onMark?: (mark: Mark) => void,
+  ): Mark | PutOff {
+    const bytes = bytesOf(payloads)
     if (this.mode !== 'relaxed' || bytes > LATER_BYTES_MAX) {
       const mark = this.#putNow(saying, payloads, now)
       onMark?.(mark)
       return mark
     }
     assert(!this.#closed, 'nothing is recorded in a closed session')
-    const kept = payloads.every((one) => one.kept === true)
-      ? payloads
-      : payloads.map((one) => (one.kept === true ? one : { ...one, body: Buffer.from(one.body) }))
+    const put = { saying, payloads: payloads.map(kept), isWritten: false }
     this.#log.later(bytes, () => {
-      const mark = this.#putNow(saying, kept, now)
+      put.isWritten = true
+      const mark = this.#putNow(put.saying, put.payloads, now)
       onMark?.(mark)
     })
-    return 0
+    return put
   }
 
   #putNow(saying: Saying, payloads: readonly Payload[], now: number): Mark {
@@ -314,6 +345,20 @@ export class RecordedSession {
     }
     return refs
   }
+}
+
+/** Nobody waits for what is put off. */
+function markOf(put: Mark | PutOff): Mark {
+  return typeof put === 'number' ? put : 0
+}
+
+function bytesOf(payloads: readonly Payload[]): number {
+  return payloads.reduce((sum, { body }) => sum + body.length, 0)
+}
+
+/** As it can be put off: in memory that nobody writes over meanwhile. */
+function kept(payload: Payload): Payload {
+  return payload.kept === true ? payload : { ...payload, body: Buffer.from(payload.body) }
 }
 
 function tooLarge(bytes: number): RecordTooLargeError {

@@ -1,7 +1,7 @@
 /** What the recorder's thread does beside draining: says that it is alive, keeps the WAL short, watches the disk. */
 import { existsSync, statfsSync, statSync } from 'node:fs'
 import { makeBallast } from '../book/create.ts'
-import { truncateLog } from '../book/database.ts'
+import { framesInLog, truncateLog } from '../book/database.ts'
 import type { BookFiles } from '../book/files.ts'
 import type { OpenedBook } from '../book/open.ts'
 import { rotateSigningKey, signingKeyIsDue } from '../book/rotation.ts'
@@ -10,7 +10,8 @@ import { isDiskFull, removeFileDurably } from '../system/durable.ts'
 import type { BookState, DiskPolicy } from './messages.ts'
 
 export const HEARTBEAT_US = 60_000_000
-const WAL_PASSIVE_BYTES = 16 << 20
+/** Pages: 16 MiB. */
+const WAL_PASSIVE_FRAMES = 4096
 const WAL_TRUNCATE_BYTES = 64 << 20
 const IDLE_BEFORE_CHECKPOINT_MS = 1000
 const LOOK_EVERY_MS = 1000
@@ -34,6 +35,8 @@ export class Upkeep {
   #lookedAt = 0
   #lastWork = 0
   #checkpointed = true
+  /** How long the log was when it was last written back. */
+  #writtenBack = 0
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts
@@ -52,10 +55,13 @@ export class Upkeep {
     if (worked) {
       this.#lastWork = now
       this.#checkpointed = false
+      this.#writeLogBack()
     }
     // Either way: a clock that was set back must not keep the disk from being watched.
     if (Math.abs(now - this.#lookedAt) < LOOK_EVERY_MS * 1000) return
     this.#lookedAt = now
+    // An erasure fills it without records.
+    this.#writeLogBack()
     this.#shortenLog(now)
     this.#watchDisk()
     const { files, store, signingKeyMaxAgeMs } = this.#parts
@@ -89,6 +95,19 @@ export class Upkeep {
   }
 
   /**
+   * Once it is long, and not once a second: bulk would make it so long meanwhile that it had to be cut. What a reader
+   * keeps from being written back waits for as much again.
+   */
+  #writeLogBack(): void {
+    const { db } = this.#parts
+    const frames = framesInLog(db)
+    if (frames < this.#writtenBack) this.#writtenBack = 0
+    if (frames - this.#writtenBack < WAL_PASSIVE_FRAMES) return
+    db.pragma('wal_checkpoint(PASSIVE)')
+    this.#writtenBack = frames
+  }
+
+  /**
    * The log's file is kept and written over: growing it anew would make every fsync pay for the file system's own
    * journal. It is cut only where a reader has let it grow. A busy reader is no error: the next look tries again.
    */
@@ -98,9 +117,9 @@ export class Upkeep {
     const bytes = existsSync(log) ? statSync(log).size : 0
     const isIdle = now - this.#lastWork >= IDLE_BEFORE_CHECKPOINT_MS * 1000
     if (bytes >= WAL_TRUNCATE_BYTES) truncateLog(db)
-    else if (bytes >= WAL_PASSIVE_BYTES || (isIdle && !this.#checkpointed)) {
+    else if (isIdle && !this.#checkpointed) {
       db.pragma('wal_checkpoint(PASSIVE)')
-      this.#checkpointed = isIdle
+      this.#checkpointed = true
     }
   }
 

@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isMissing } from './operator-error.ts'
 
 const ZEROS = Buffer.alloc(1 << 20)
 
@@ -45,7 +46,7 @@ export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
 }

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { OperatorError, wordsOf } from './operator-error.ts'
+import { isMissing, OperatorError, wordsOf } from './operator-error.ts'
 
 export interface SecretRef {
   readonly source: 'env' | 'file' | 'cmd'
@@ -90,7 +90,7 @@ async function readBounded(ref: SecretRef): Promise<Buffer> {
       length += bytesRead
     }
   } catch (cause) {
-    throw unreadable(ref, wordsOf(cause), cause)
+    throw unreadable(ref, isMissing(cause) ? 'there is no such file' : wordsOf(cause), cause)
   }
   if (length > SECRET_BYTES_MAX) throw unreadable(ref, `longer than ${SECRET_BYTES_MAX} bytes`)
   return buffer.subarray(0, length)

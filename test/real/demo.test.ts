@@ -61,7 +61,7 @@ async function askMysql({ data, mysql }: DemoReady): Promise<void> {
   const [program = '', ...line] = command.split(' ')
   const printed = await run(program, [...line, '-N', '-e', 'SELECT 6 * 7'], {})
   expect([printed.code, printed.out.toString()]).toEqual([0, '42\n'])
-  const config = join(data, 'demo', 'gatebook.yaml')
+  const config = join(data, 'demo', 'config.yaml')
   const connect = (path: string) =>
     run(process.execPath, [main, 'connect', 'stock', '--user', 'alice', '--config', config], {
       input: 'SELECT name AS n FROM items WHERE id = 2; SELECT 1 AS one;\nfrob;\n',
@@ -103,11 +103,13 @@ test('the demo: a query is answered, recorded, verified; a refused one says why;
   const connect = ['connect', 'orders', '--user', 'alice', '--host', host, '--port', String(port)]
   // Where no psql is found, the built-in prompt stands in.
   const prompted = spawnSync(process.execPath, [main, ...connect], {
-    input: "select name from products\n  where price < 4;\nselekt;\nselect 'last';\n\\q\nselect 'no more';\n",
+    input:
+      "help\nselect name from products\n  where price < 4;\nselekt;\nselect 'last';\nunfinished\n\\q\nselect 'no more';\n",
     env: { PATH: '/nowhere', PGPASSWORD: password },
     encoding: 'utf8',
   })
   expect(prompted).toMatchObject({ status: 0, stdout: 'name\npaper\n?column?\nlast\n' })
+  expect(prompted.stderr).toContain('This prompt knows \\q')
   expect(prompted.stderr).toContain('PostgreSQL 18 would not accept it: syntax error at or near "selekt"')
   const shell = await sshTo(ready, ['-tt'], 'stty size; id -un; exit 5\n')
   expect([shell.code, shell.out.toString()]).toEqual([5, expect.stringMatching(/\d+ \d+\r\n\S+\r\n/)])

@@ -4,15 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { program } from '../../src/cli/commands.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startEmbeddedPostgres } from '../../src/cli/demo/postgres.ts'
-import { exitCodeOf } from '../../src/cli/exit.ts'
 import type { Row } from '../../src/read/answers.ts'
 import { OWN_SESSIONS_ONLY } from '../../src/read/rights.ts'
-import { MAIN, startCommand } from '../support/gatebook.ts'
+import { commandWithin, MAIN, startCommand } from '../support/gatebook.ts'
 import { PASSWORD, type TestGateway } from '../support/gateway.ts'
-import { newAuthority } from '../support/gateway-certificates.ts'
 import { openShop } from '../support/gateway-shop.ts'
 import { type Outcome, run } from '../support/ssh-clients.ts'
 import { gatewayOptions, sshThrough, startSshGateway } from '../support/ssh-gateway.ts'
@@ -43,10 +40,7 @@ beforeAll(async () => {
     await startSshGateway(sshd, {
       ...{ targets: shop.targets, files: shop.files ?? {} },
       changes: [
-        [
-          'auth:\n',
-          '  console: { type: console, address: "127.0.0.1:0" }\n  unnamed: { type: console, address: "127.0.0.2:0" }\nauth:\n',
-        ],
+        ['auth:\n', '  console: { type: console, address: "127.0.0.1:0" }\nauth:\n'],
         ['  admin:\n', '  admin:\n    labels: { data: pii }\n'],
         [
           'groups:\n',
@@ -97,27 +91,11 @@ function gatebook(args: readonly string[], token = rita): Promise<Outcome> {
 
 /** The same command on the gateway's own machine. */
 function here(args: readonly string[]): Promise<Outcome> {
-  return within([...args, '--data', gateway.data])
-}
-
-/** The same command without a process of its own, which takes its time. */
-async function within(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-  const out: Buffer[] = []
-  const err: string[] = []
-  const stdout = { write: (text: string | Uint8Array) => out.push(Buffer.from(text)) }
-  const stderr = { write: (text: string) => err.push(text) }
-  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
-  let exit: Promise<number> = Promise.resolve(0)
-  program({ stdout, stderr }, (running) => {
-    exit = running
-  }).parse(args, { from: 'user' })
-  const code = await exit.catch((error: unknown) => exitCodeOf(error, stderr))
-  vi.unstubAllEnvs()
-  return { code, out: Buffer.concat(out), err: err.join('') }
+  return commandWithin([...args, '--data', gateway.data])
 }
 
 function asRita(args: readonly string[], token = rita): Promise<Outcome> {
-  return within([...args, ...where()], { GATEBOOK_TOKEN: token })
+  return commandWithin([...args, ...where()], { GATEBOOK_TOKEN: token })
 }
 
 async function poll<T>(look: () => Promise<T | undefined> | T | undefined): Promise<T> {
@@ -184,6 +162,16 @@ describe('what was recorded is told as on the control socket', () => {
     expect(there.out.length).toBeGreaterThan(30)
   })
 
+  test('by the address in GATEBOOK_URL, which gives way to --data', async () => {
+    const args = ['query', 'zebrafish action:db.*']
+    const env = { GATEBOOK_URL: address(), GATEBOOK_TOKEN: rita }
+    expect((await commandWithin([...args, '--ca', gateway.caFile], env)).err).toMatch(/^1 row/)
+    const local = await commandWithin([...args, '--data', gateway.data], {
+      GATEBOOK_URL: 'https://gw.invalid',
+    })
+    expect(local.err).toMatch(/^1 row/)
+  })
+
   test('stats', async () => {
     const { out, code } = await asRita(['stats', '--since', '90m', '-o', 'json'])
     expect(code).toBe(0)
@@ -210,7 +198,7 @@ describe('what was recorded is told as on the control socket', () => {
     const made = await gatebook(['proof', record, '--payloads', '-o', output])
     expect(made).toMatchObject({ code: 0, err: expect.stringContaining('the key it holds by came from') })
     const key = join(gateway.data, 'book.vkey')
-    expect((await within(['verify', '--proof', output, '--key', key])).code).toBe(0)
+    expect((await commandWithin(['verify', '--proof', output, '--key', key])).code).toBe(0)
     const [index] = record.split('-')
     const another = await asRita(['proof', `${index}-00000000`, '-o', join(folder, 'none')])
     expect(another).toMatchObject({ code: 4, err: expect.stringContaining('has the hash') })
@@ -284,6 +272,8 @@ describe('sessions that are open', () => {
     await poll(async () => (await gateway.live()).every(({ session: one }) => one !== id) || undefined)
     const again = await asRita(['sessions', 'kill', id])
     expect(again).toMatchObject({ code: 2, err: `No session ${id} is open.\n` })
+    const mistyped = await here(['sessions', 'kill', 'zz'])
+    expect(mistyped).toMatchObject({ code: 2, err: 'expected the id of a session, 16 characters\n' })
   })
 })
 
@@ -317,88 +307,5 @@ describe('what may not be seen', () => {
   test('a search that is none is shown with its place', async () => {
     const refused = await asRita(['query', 'acter:alice'])
     expect(refused).toEqual({ ...(await here(['query', 'acter:alice'])), code: 2 })
-  })
-})
-
-describe('what goes wrong is said with its reason, and what to do', () => {
-  const tell = (url: string, more: readonly string[] = []): Promise<Outcome> =>
-    within(['query', 'x', '--gateway', url, ...more], { GATEBOOK_TOKEN: rita })
-
-  test('by a process of its own: a certificate of nobody that is trusted', async () => {
-    const { code, err } = await run('node', [MAIN, 'query', 'x', '--gateway', address()], {
-      env: { GATEBOOK_TOKEN: rita },
-    })
-    expect(code).toBe(1)
-    expect(err).toMatch(
-      /^no answer from .*\n {2}why : .*vouches for its certificate.*\n {2}next: .*--ca FILE/,
-    )
-  })
-
-  test('a token that is none of theirs', async () => {
-    const { code, err, out } = await gatebook(['query', 'x'], `gatebook_${'a'.repeat(32)}`)
-    expect([code, out.toString()]).toEqual([3, ''])
-    expect(err).toMatch(
-      /does not accept this token\n {2}why : .*revoked.*\n {2}next: gatebook token create.*\n {2}id {2}: \S+\n$/,
-    )
-  })
-
-  test.each<[string, number, RegExp, () => Promise<Outcome>]>([
-    [
-      'a certificate of another authority than that',
-      1,
-      /vouches for its certificate/,
-      () => {
-        const ca = join(folder, 'other.pem')
-        writeFileSync(ca, newAuthority('another').ca)
-        return tell(address(), ['--ca', ca])
-      },
-    ],
-    [
-      'a certificate for another name',
-      1,
-      /why : .*altnames.*\n {2}next: use a name/,
-      () => tell(`https://127.0.0.2:${gateway.port('unnamed')}`, ['--ca', gateway.caFile]),
-    ],
-    ['a file without certificates', 2, /holds no certificate/, () => tell(address(), ['--ca', MAIN])],
-    [
-      'no token',
-      2,
-      /wants a personal token\n {2}next: .*GATEBOOK_TOKEN/,
-      () => within(['query', 'x', ...where()], { GATEBOOK_TOKEN: '' }),
-    ],
-    ['no such host', 1, /no host of that name/, () => tell('https://gw.invalid:8443')],
-    [
-      'a console that is off',
-      1,
-      /nothing listens there\n {2}next: .*listener of type console/,
-      () => tell('https://127.0.0.1:1'),
-    ],
-    [
-      'another listener of the gateway',
-      1,
-      /is not the console of a gateway\n {2}why : .*\n {2}next: .*type console/,
-      () => tell(`https://localhost:${gateway.port()}`, ['--ca', gateway.caFile]),
-    ],
-    ['a token sent in clear', 2, /in clear: use https/, () => tell('http://gw.example.com')],
-    [
-      'a token in the address',
-      2,
-      /no token in the address/,
-      () => tell('https://rita:secret@gw.example.com'),
-    ],
-    ['no address', 2, /no address of a console/, () => tell('gw.example.com:8443')],
-    ['two gateways', 2, /--gateway is another machine/, () => tell(address(), ['--data', 'x'])],
-  ])('%s', async (_, code, words, ask) => {
-    const said = await ask()
-    expect(said).toMatchObject({ code, err: expect.stringMatching(words) })
-    expect(said.out.toString()).toBe('')
-  })
-
-  test('GATEBOOK_URL stands for --gateway, and gives way to --data', async () => {
-    const args = ['query', 'zebrafish action:db.*']
-    const env = { GATEBOOK_URL: address(), GATEBOOK_TOKEN: rita }
-    expect((await within([...args, '--ca', gateway.caFile], env)).err).toMatch(/^1 row/)
-    const local = await within([...args, '--data', gateway.data], { GATEBOOK_URL: 'https://gw.invalid' })
-    expect(local.err).toMatch(/^1 row/)
   })
 })

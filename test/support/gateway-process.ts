@@ -1,27 +1,34 @@
 /** `gatebook serve` as a process of its own, on an installation that `gatebook init` made. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { init } from '../../src/cli/init.ts'
 import { systemClock } from '../../src/system/clock.ts'
+import type { GatewayOptions } from './gateway.ts'
+import { BookReader } from './gateway-book.ts'
 import { captureIo } from './io.ts'
 import { freePort } from './ports.ts'
 
 const MAIN = resolve(import.meta.dirname, '../../src/main.ts')
 
-export interface Installation {
+/** Disposed of, its folder is gone. */
+export interface Installation extends Disposable {
   readonly folder: string
   readonly config: string
   readonly port: number
   /** alice's. */
   readonly token: string
+  openBook(): BookReader
 }
 
-/** `targets` is YAML below `targets:`, indented; `files` lie beside the configuration. */
-export async function install(
-  folder: string,
-  { targets, files }: { readonly targets: string; readonly files: Readonly<Record<string, string>> },
-): Promise<Installation> {
+/** In a folder of its own. */
+export async function install({
+  targets,
+  files,
+}: Pick<GatewayOptions, 'targets' | 'files'>): Promise<Installation> {
+  const around = mkdtempSync(join(tmpdir(), 'gatebook-installed-'))
+  const folder = join(around, 'gw')
   const { io, out } = captureIo()
   const sizes = { journalBytes: 8 << 20, ballastBytes: 64 << 10 }
   const told = { folder, name: 'gw.test', hosts: [], user: 'alice', clock: systemClock, sizes }
@@ -34,10 +41,17 @@ export async function install(
     .replace(':6432', `:${port}`)
     .replace(':2222', ':0')
     .replace('127.0.0.1:8443', '127.0.0.1:0')
-    .replace('targets: {}', `targets:\n${targets}`)
+    .replace('targets: {}', `targets:\n${targets.replace(/^(?=.)/gm, '  ')}`)
   writeFileSync(config, text)
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content)
-  return { folder, config, port, token }
+  for (const [name, content] of Object.entries(files ?? {})) writeFileSync(join(folder, name), content)
+  return {
+    ...{ folder, config, port, token },
+    openBook: () => {
+      const kek = readFileSync(join(folder, 'keys', 'kek'), 'utf8')
+      return new BookReader(join(folder, 'data'), Buffer.from(kek, 'base64'))
+    },
+    [Symbol.dispose]: () => rmSync(around, { recursive: true, force: true }),
+  }
 }
 
 export class GatewayProcess {

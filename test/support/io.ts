@@ -1,3 +1,4 @@
+import { exitCodeOf } from '../../src/cli/exit.ts'
 import type { Io } from '../../src/cli/io.ts'
 
 /** Keeps what a command writes. */
@@ -15,4 +16,9 @@ export function captureIo(): { readonly io: Io; readonly out: () => string; read
 export function collectingIo(): Io & { readonly out: () => string; readonly err: () => string } {
   const { io, out, err } = captureIo()
   return { ...io, out, err }
+}
+
+/** What a command ends with, and says then, where it throws too. */
+export function exitOf(running: Promise<number>, { stderr }: Io): Promise<number> {
+  return running.catch((error: unknown) => exitCodeOf(error, stderr))
 }

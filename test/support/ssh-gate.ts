@@ -18,6 +18,7 @@ import {
   type SshStep,
   type Wish,
 } from '../../protocols/ssh/index.ts'
+import { RELAY_OPTIONS } from './ssh-talk.ts'
 
 /** The host's side, real or not: told what to do, tells what happened. */
 export interface HostSide {
@@ -33,15 +34,6 @@ export interface GateOptions {
   readonly judge?: (wish: Wish) => Verdict | Promise<Verdict>
   readonly host: (tell: (event: HostEvent) => void, lost: () => void) => HostSide
   readonly durable?: () => Promise<void>
-}
-
-export const RELAY_OPTIONS: RelayOptions = {
-  session: 'k3v5o2n7q4w6x2za',
-  stdin: 'keep',
-  output: true,
-  variables: ['LANG', 'LC_*'],
-  agentForwarding: false,
-  strictEcho: false,
 }
 
 export const CONNECTION_DEFAULTS = {

@@ -13,6 +13,7 @@ import { type Source, SourceError } from '../../book/verify/source.ts'
 import { verifyProof } from '../../book/verify-proof.ts'
 import { NoAnswer } from '../../read/questions.ts'
 import { OperatorError } from '../../system/operator-error.ts'
+import { dataOf } from '../gateway.ts'
 import type { Io } from '../io.ts'
 import { visible } from '../io.ts'
 import { type ReadOptions, reading } from '../reading/library.ts'
@@ -36,11 +37,10 @@ export interface ProofOptions extends ReadOptions {
 export async function proof(options: ProofOptions, io: Io): Promise<number> {
   const isElsewhere = options.book === undefined && gatewayUrl(options) !== undefined
   if (isElsewhere || TOLD.test(options.record)) return proofByLibrary(options, io, isElsewhere)
-  if ((options.data === undefined) === (options.book === undefined)) {
-    throw new OperatorError('usage', 'name exactly one of --data and --book')
-  }
+  if (options.data !== undefined && options.book !== undefined)
+    throw new OperatorError('usage', 'name one of --data and --book, not both')
   const { index, digits } = linked(options.record)
-  const path = options.data === undefined ? (options.book ?? '') : join(options.data, 'book.db')
+  const path = options.book ?? join(await dataOf(options), 'book.db')
   const made = make(path, index, options, io)
   if (made === undefined) return EXIT.broken
   const hash = Buffer.from(leafHash(Buffer.from(made.leaf))).toString('hex')
@@ -57,7 +57,11 @@ const TOLD = /^[a-z2-7]{16}\.\d{1,12}$/
 /** `184302`, `184302-9f2c1b77` */
 function linked(record: string): { readonly index: number; readonly digits: string | undefined } {
   const [, index, digits] = /^(\d{1,15})(?:-([0-9a-f]{1,64}))?$/.exec(record) ?? []
-  if (index === undefined) throw new OperatorError('usage', `${record} is no record: its index is wanted`)
+  if (index === undefined)
+    throw new OperatorError(
+      'usage',
+      `${record} is no record: 184302, 184302-9f2c1b77, or the id that somebody was shown`,
+    )
   return { index: Number(index), digits }
 }
 

@@ -43,6 +43,9 @@ const ATTEMPTS = 3
 /** What deletions, lawful and recorded later than the verifier began, look like to it. */
 const MOVING = new Set(['payload-missing', 'gap', 'prune', 'tile'])
 
+/** In the folder of a session's evidence, and in no export of a book. */
+export const EVIDENCE_FILE = 'evidence.jsonl'
+
 /** What is verified. */
 type Input =
   | { readonly kind: 'live' | 'copy'; readonly file: string }
@@ -81,7 +84,14 @@ function inputOf({ data, book }: VerifyOptions): Input {
   const path = data === undefined ? (book ?? '') : join(data, 'book.db')
   const found = statSync(path, { throwIfNoEntry: false })
   if (found === undefined) throw new OperatorError('disk', `verify: there is no ${path}`)
-  if (found.isDirectory() && data === undefined) return { kind: 'export', folder: path }
+  if (found.isDirectory() && data === undefined) {
+    if (existsSync(join(path, EVIDENCE_FILE)))
+      throw new OperatorError(
+        'usage',
+        `${path} is the evidence of a session: open its index.html in a browser`,
+      )
+    return { kind: 'export', folder: path }
+  }
   // Opening a pipe waits for somebody who writes.
   if (!found.isFile()) throw new OperatorError('disk', `verify: ${path} is no file`)
   return { kind: data === undefined ? 'copy' : 'live', file: path }

@@ -19,6 +19,7 @@ import { App } from '../../wiring/app.ts'
 import { readKek } from '../../wiring/recording.ts'
 import { configOrFail, type Io, visible } from '../io.ts'
 import { CALLED, RELEASE } from '../release.ts'
+import { took } from '../times.ts'
 import { writeDemo } from './files.ts'
 import { startDemoHost } from './host.ts'
 import { startDemoMariadb } from './mariadb.ts'
@@ -176,9 +177,9 @@ function tellReady(ready: DemoReady, vkey: string, removed: boolean, io: Io): vo
   console   ready   ${console.url}  sign in as ${console.user} / ${console.password}
   book      ready   ${CALLED} verify --data ${data} --key '${vkey}'
 
-  Run a line in another terminal and try something; then look at it in the console. Each statement and command is
-  recorded before it runs:
+  Run a line in another terminal and try something; then look at it in the console.
   (ctrl-C ends the demo${removed ? ' and removes everything; --keep keeps it' : ''})
+  Each statement and command is recorded before it runs:
 
 `)
 }
@@ -228,14 +229,13 @@ function describeLine({
   const shown = flat.length > LINE_TEXT_MAX ? `${flat.slice(0, LINE_TEXT_MAX - 1)}…` : flat
   const result = outcome === 'ok' ? '' : `${outcome}${code === undefined ? '' : ` ${code}`}`
   const counted = rows === undefined ? '' : `${rows} ${rows === 1 ? 'row' : 'rows'}`
-  const took = duration === undefined ? '' : `${(duration / 1000).toFixed(1)} ms`
   const parts = [
     `#${seq}`,
-    `${visible(who)} → ${target}`,
+    target === '' ? visible(who) : `${visible(who)} → ${target}`,
     shown === '' ? act : shown,
     result,
     counted,
-    took,
+    duration === undefined ? '' : took(duration),
     hash.slice(0, 8),
   ]
   return `${new Date(ts / 1000).toISOString().slice(11, 19)}  ${parts.filter((part) => part !== '').join('  ')}`

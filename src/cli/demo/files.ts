@@ -59,8 +59,8 @@ export function writeDemo(data: string, parts: DemoParts): DemoFiles {
     write('stock-ro.password', `${parts.mariadb.stock.readOnly.password}\n`)
   }
   writeHostKey(write, folder, parts)
-  write('gatebook.yaml', configText(data, parts))
-  return { config: join(folder, 'gatebook.yaml'), token: newToken(data, parts.user, salt) }
+  write('config.yaml', configText(data, parts))
+  return { config: join(folder, 'config.yaml'), token: newToken(data, parts.user, salt) }
 }
 
 /** Those of earlier demos in this folder end: their lines were printed and are forgotten. */

@@ -9,6 +9,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { OperatorError } from '../../system/operator-error.ts'
 
 export interface EmbeddedPostgres extends AsyncDisposable {
   readonly host: '127.0.0.1'
@@ -70,7 +71,8 @@ async function findPrograms(): Promise<Programs> {
   try {
     return (await import(name)) as Programs
   } catch (cause) {
-    throw new Error(`there is no embedded PostgreSQL for this machine: ${name} is not installed`, { cause })
+    const words = `the demo's PostgreSQL, ${name}, is not installed here\n  next: git clone, npm ci and npm start bring it`
+    throw new OperatorError('usage', words, { cause })
   }
 }
 

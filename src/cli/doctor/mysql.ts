@@ -23,9 +23,13 @@ const HARMLESS = new Set([
   'SLAVE MONITOR',
 ])
 
-export async function examineMysql(target: DatabaseTarget, known: DatabaseCredentials): Promise<Finding[]> {
-  const findings = [await reaches(target, known.usual, known.tls)]
-  if (known.readOnly !== undefined) findings.push(await cannotWrite(target, known.readOnly, known.tls))
+export async function examineMysql(
+  target: DatabaseTarget,
+  { usual, readOnly, tls }: DatabaseCredentials,
+): Promise<Finding[]> {
+  const findings = [await reaches(() => open(target, usual, tls), usual.user)]
+  if (readOnly !== undefined)
+    findings.push(await cannotWrite(() => open(target, readOnly, tls), readOnly.user))
   return findings
 }
 
@@ -46,37 +50,38 @@ function open(target: DatabaseTarget, credential: DatabaseCredential, tls: Datab
   })
 }
 
-async function reaches(
-  target: DatabaseTarget,
-  credential: DatabaseCredential,
-  tls: DatabaseTls,
-): Promise<Finding> {
-  try {
-    const connection = await open(target, credential, tls)
-    const [rows] = await connection.query<RowDataPacket[]>('SELECT version() AS version')
-    await connection.end()
-    return { good: true, text: `reached as ${credential.user}: ${String(rows[0]?.['version'])}` }
-  } catch (error) {
-    return { good: false, text: `cannot log in as ${credential.user}: ${wordsOf(error)}` }
-  }
+type LogIn = () => Promise<Connection>
+
+function reaches(logIn: LogIn, user: string): Promise<Finding> {
+  return answered(logIn, user, 'SELECT version()', ([version]) => ({
+    good: true,
+    text: `reached as ${user}: ${version}`,
+  }))
 }
 
 /** By the server's own word on what it was granted, roles included. */
-async function cannotWrite(
-  target: DatabaseTarget,
-  credential: DatabaseCredential,
-  tls: DatabaseTls,
+function cannotWrite(logIn: LogIn, user: string): Promise<Finding> {
+  return answered(logIn, `read-only ${user}`, 'SHOW GRANTS', (grants) => {
+    const harmful = grants.flatMap((grant) => harmOf(grant))
+    if (harmful.length === 0) return { good: true, text: `read-only ${user} cannot write` }
+    return { good: false, text: `read-only ${user} may more than read: ${namedSome(harmful)}` }
+  })
+}
+
+/** Judges by the first column of the answer to one question. */
+async function answered(
+  logIn: LogIn,
+  name: string,
+  question: string,
+  judge: (answer: readonly string[]) => Finding,
 ): Promise<Finding> {
   try {
-    const connection = await open(target, credential, tls)
-    const [rows] = await connection.query<RowDataPacket[]>('SHOW GRANTS')
+    const connection = await logIn()
+    const [rows] = await connection.query<RowDataPacket[]>(question)
     await connection.end()
-    const grants = rows.map((row) => String(Object.values(row)[0]))
-    const harmful = grants.flatMap((grant) => harmOf(grant))
-    if (harmful.length === 0) return { good: true, text: `read-only ${credential.user} cannot write` }
-    return { good: false, text: `read-only ${credential.user} may more than read: ${namedSome(harmful)}` }
+    return judge(rows.map((row) => String(Object.values(row)[0])))
   } catch (error) {
-    return { good: false, text: `cannot log in as read-only ${credential.user}: ${wordsOf(error)}` }
+    return { good: false, text: `cannot log in as ${name}: ${wordsOf(error)}` }
   }
 }
 

@@ -6,11 +6,13 @@ import type { Frame, RecordingRow } from '../../read/answers.ts'
 import { evidencePage } from '../../read/evidence-page.ts'
 import { NoAnswer } from '../../read/questions.ts'
 import { PlaybackFilter, plainText } from '../../wiring/playback.ts'
+import { EVIDENCE_FILE } from '../book/verify.ts'
 import type { Io } from '../io.ts'
 import { visible } from '../io.ts'
+import { took } from '../times.ts'
 import { collected, type OpenLibrary, type ReadOptions, reading } from './library.ts'
 import { clockOf } from './player.ts'
-import { statementOf, took } from './query.ts'
+import { statementOf } from './query.ts'
 
 export interface ExportSessionOptions extends ReadOptions {
   readonly session: string
@@ -160,7 +162,7 @@ async function exportEvidence(options: ExportSessionOptions, open: OpenLibrary, 
   mkdirSync(output, { mode: 0o700 })
   const put = (name: string, text: string): void =>
     writeFileSync(join(output, name), text, { mode: 0o600, flag: 'wx' })
-  put('evidence.jsonl', `${lines.join('\n')}\n`)
+  put(EVIDENCE_FILE, `${lines.join('\n')}\n`)
   put('checkpoint', checkpoint ?? '')
   put('book.vkey', `${vkey}\n`)
   put('index.html', evidencePage(session, vkey, lines))

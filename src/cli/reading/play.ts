@@ -4,9 +4,10 @@ import { NoAnswer } from '../../read/questions.ts'
 import { OperatorError } from '../../system/operator-error.ts'
 import type { Io } from '../io.ts'
 import { cut, flat, widthOf } from '../table.ts'
+import { took } from '../times.ts'
 import { type OpenLibrary, type ReadOptions, reading, sleep, untilInterrupted } from './library.ts'
 import { clockOf, Player, timeIn } from './player.ts'
-import { cellsOf, followLine, statementOf, took } from './query.ts'
+import { cellsOf, followLine, statementOf } from './query.ts'
 
 export interface PlaySessionOptions extends ReadOptions {
   readonly session: string

@@ -3,7 +3,7 @@ import type { Row } from '../../read/answers.ts'
 import { PAGE_ROWS_MAX } from '../../read/answers.ts'
 import type { Io } from '../io.ts'
 import { type Column, csvLine, jsonLine, tableLines, widthOf, writeTable } from '../table.ts'
-import { stamp } from '../times.ts'
+import { stamp, took } from '../times.ts'
 import { type OpenLibrary, type ReadOptions, reading, untilInterrupted } from './library.ts'
 
 export interface QueryOptions extends ReadOptions {
@@ -135,12 +135,4 @@ export function statementOf({ text, textCut, withheld, action, why }: Row): stri
   const said = why === undefined ? action : `${action} (${why})`
   if (withheld === 'erased') return `${said} [erased]`
   return withheld === 'reason' ? `${said} [sensitive: --reason]` : said
-}
-
-/** `3.1 ms`, `2.4 s`, `41 m 02 s` */
-export function took(micros: number): string {
-  if (micros < 1e6) return `${(micros / 1000).toFixed(micros < 10_000 ? 1 : 0)} ms`
-  if (micros < 60e6) return `${(micros / 1e6).toFixed(1)} s`
-  const seconds = Math.floor(micros / 1e6)
-  return `${Math.floor(seconds / 60)} m ${String(seconds % 60).padStart(2, '0')} s`
 }

@@ -3,11 +3,11 @@ import type { SessionRow } from '../../read/answers.ts'
 import { PAGE_ROWS_MAX } from '../../read/answers.ts'
 import { type Io, printTable } from '../io.ts'
 import { flat, jsonLine, writeTable } from '../table.ts'
-import { ago, stamp } from '../times.ts'
+import { ago, stamp, took } from '../times.ts'
 import { answered, collected, type ReadOptions, reading } from './library.ts'
 import { type EndOptions, endSession, openSessions } from './live.ts'
 import { clockOf } from './player.ts'
-import { cellsOf, ROW_COLUMNS, took } from './query.ts'
+import { cellsOf, ROW_COLUMNS } from './query.ts'
 
 export interface SessionsOptions extends ReadOptions {
   readonly output: 'table' | 'json'
@@ -81,7 +81,7 @@ function sessionCells(row: SessionRow): string[] {
 }
 
 function what({ operations, errors, denied, terminal }: SessionRow): string {
-  const counted = [`${operations} operations`]
+  const counted = [`${operations} ${operations === 1 ? 'operation' : 'operations'}`]
   if (errors > 0) counted.push(`${errors} failed`)
   if (denied > 0) counted.push(`${denied} refused`)
   if (terminal) counted.push('terminal')

@@ -5,7 +5,6 @@
  */
 import { statSync } from 'node:fs'
 import { bookFiles } from '../../../src/book/files.ts'
-import { JournalMarks, JournalRing } from '../../../src/book/journal.ts'
 import { Kek } from '../../../src/book/keys.ts'
 import type { DataKey } from '../../../src/book/payload.ts'
 import { Indexing } from '../../../src/read/follow-index.ts'
@@ -13,17 +12,13 @@ import { indexFiles } from '../../../src/read/index-file.ts'
 import type { Asker } from '../../../src/read/questions.ts'
 import { Reader } from '../../../src/read/reader.ts'
 import { OWN_SESSIONS_ONLY } from '../../../src/read/rights.ts'
-import { Bookkeeper } from '../../../src/record/bookkeeper.ts'
-import { GroupCommit } from '../../../src/record/group-commit.ts'
-import { systemRandom } from '../../../src/record/random.ts'
-import { PlacedFile } from '../../../src/system/durable.ts'
 import { microseconds } from '../../../src/system/microseconds.ts'
 import { loadUnderstanding } from '../../../src/wiring/understanding.ts'
 import { KEK_BYTES } from '../../support/books.ts'
-import { ORIGIN, openSession, threadOptions } from '../book/ways.ts'
+import { OneThread, timed } from '../book/one-thread.ts'
+import { ORIGIN, openSession } from '../book/ways.ts'
 import { type Caller, makeCaller } from '../book/workloads.ts'
 import { quantile } from '../figures.ts'
-import { threadTimes } from '../threads.ts'
 
 export interface Job {
   readonly data: string
@@ -59,24 +54,9 @@ const SEARCHES = 10
 const ASKER: Asker = { sub: 'local', rights: { ...OWN_SESSIONS_ONLY, all: true } }
 
 const job = JSON.parse(process.argv[2] ?? '') as Job
-const random = systemRandom()
-const keeper = new Bookkeeper(threadOptions(job.data), {
-  now: microseconds,
-  random,
-  onState: () => {},
-  onAnswer: () => {},
-})
-const marks = new JournalMarks(keeper.ready.marks)
-const own = new JournalMarks()
-const disk = new PlacedFile(keeper.ready.journalPath)
-const ring = new JournalRing(disk, own, keeper.ready.lastBatch)
-const log = new GroupCommit(ring, {
-  disk,
-  schedule: { soon: () => {}, after: () => ({ [Symbol.dispose]: () => {} }) },
-  onFailure: (error) => {
-    throw error
-  },
-})
+const both = new OneThread(job.data)
+const { keeper, log, random } = both
+const drain = (): void => both.drain(Number.POSITIVE_INFINITY)
 const kek = new Kek(Buffer.from(KEK_BYTES))
 const understanding = await loadUnderstanding()
 const indexing = Indexing.open({ directory: job.data, kek, understanding })
@@ -154,18 +134,6 @@ function searchRecent(): number {
   const took = RECENT.flatMap((query) => Array.from({ length: SEARCHES }, () => ask(query)))
   reader.close()
   return quantile(took, 0.5)
-}
-
-function drain(): void {
-  marks.written = own.written
-  while (marks.drained < own.written) keeper.turn()
-  own.freed = marks.freed
-}
-
-function timed(work: () => void): number {
-  const start = threadTimes().gate
-  work()
-  return threadTimes().gate - start
 }
 
 function bookBytes(): number {

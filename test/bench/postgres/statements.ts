@@ -14,7 +14,7 @@ const SCRIPTS: readonly (readonly [name: string, args: readonly string[]])[] = [
   ['tpcb', []],
 ]
 const PROTOCOLS = ['prepared', 'extended', 'simple']
-const WARM_UP = 8
+const WARM_UP = { clients: 8, seconds: 3 }
 
 /** One for each script and protocol: `select-prepared`, `tpcb-simple` and so on. */
 export const STATEMENT_PARTS: ReadonlyMap<string, (place: Place) => Promise<void>> = new Map(
@@ -42,7 +42,7 @@ async function measure(place: Place, workload: string, args: readonly string[]):
   ]
   const { folder } = bench
   // The engine compiles what runs often; that is paid once and not by a transaction.
-  for (const system of systems) await runPgbench(system, { args, clients: WARM_UP, seconds: 1, folder })
+  for (const system of systems) await runPgbench(system, { args, ...WARM_UP, folder })
   for (const clients of CLIENTS) {
     const run = (system: System): Promise<Round> =>
       runPgbench(system, { args, clients, seconds: quick ? 1 : 2, folder })

@@ -6,6 +6,7 @@ import { ensureDebianPackages } from '../../support/debian.ts'
 import type { SuiteOptions } from '../book/suite.ts'
 import { measureBulk } from './bulk.ts'
 import { measureConnections } from './connections.ts'
+import { measureProcesses } from './processes.ts'
 import type { Place } from './rounds.ts'
 import { measureSessions } from './sessions.ts'
 import { measureSize } from './size.ts'
@@ -16,6 +17,7 @@ const PARTS: ReadonlyMap<string, (place: Place) => Promise<void>> = new Map([
   ...[...STATEMENT_PARTS].map(([name, measure]) => [`statements.${name}`, measure] as const),
   ['bulk', measureBulk],
   ['connections', measureConnections],
+  ['processes', measureProcesses],
   ['sessions', measureSessions],
   ['size', measureSize],
 ])

@@ -1,5 +1,5 @@
 /** Somebody who works through the gateway all the while, and must not notice what others do to it. */
-import { expect } from 'vitest'
+import { afterEach, beforeEach, expect } from 'vitest'
 import { logIn, type RawSession } from '../../support/clients-raw.ts'
 import type { TestGateway } from '../../support/gateway.ts'
 import type { ReadBook, Session } from '../../support/gateway-book.ts'
@@ -41,6 +41,19 @@ export class Bystander {
   leave(): void {
     this.#session.destroy()
   }
+}
+
+/** Before each test of the calling file one arrives, who has noticed nothing at its end. */
+export function watchEachTest(gateway: () => TestGateway): () => Bystander {
+  let bystander: Bystander
+  beforeEach(async () => {
+    bystander = await Bystander.arrive(gateway())
+  })
+  afterEach(async () => {
+    await bystander.hasNoticedNothing()
+    bystander.leave()
+  })
+  return () => bystander
 }
 
 /** The session that the book has of a connection, by the port that it came from. */

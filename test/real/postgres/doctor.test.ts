@@ -1,21 +1,17 @@
 /** `gatebook doctor` against a real server: what it proves of read-only accounts, and what it finds of others. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { doctor } from '../../../src/cli/doctor/doctor.ts'
-import { install } from '../../support/gateway-process.ts'
+import { examined } from '../../support/examined.ts'
+import { type Installation, install } from '../../support/gateway-process.ts'
 import { openShop } from '../../support/gateway-shop.ts'
-import { captureIo } from '../../support/io.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
 
 let server: PostgresServer
-let folder: string
-let config: string
+let installed: Installation
 
 beforeAll(async () => {
   server = await startServer()
-  const { targets, files } = await openShop(server)
+  const shop = await openShop(server)
+  const { targets } = shop
   const weak = targets
     .split('admin:')[0]
     ?.replace('orders:', 'weak:')
@@ -24,26 +20,17 @@ beforeAll(async () => {
     .split('admin:')[0]
     ?.replace('orders:', 'wrong:')
     .replace(/gatebook_app/, 'nobody_here')
-  folder = mkdtempSync(join(tmpdir(), 'gatebook-doctor-'))
-  const all = [targets, weak?.replace('reader.password', 'app.password'), wrong].join('\n')
-  ;({ config } = await install(join(folder, 'gw'), {
-    targets: all.replace(/^(?=.)/gm, '  '),
-    files: files ?? {},
-  }))
+  const blind = wrong?.replace('wrong:', 'blind:').replace('file:app.password', 'env:GATEBOOK_NOT_SET')
+  const all = [targets, weak?.replace('reader.password', 'app.password'), wrong, blind].join('\n')
+  installed = await install({ ...shop, targets: all })
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()
-  rmSync(folder, { recursive: true, force: true })
+  installed[Symbol.dispose]()
 })
 
-async function examined(target: string): Promise<{ code: number; lines: readonly string[] }> {
-  const { io, out } = captureIo()
-  const code = await doctor({ config, target }, io)
-  return { code, lines: out().trim().split('\n') }
-}
-
 test('an account that cannot write is proved to be one', async () => {
-  expect(await examined('orders')).toEqual({
+  expect(await examined(installed, 'orders')).toEqual({
     code: 0,
     lines: [
       expect.stringMatching(/^ok {3}orders {2}reached as gatebook_app: PostgreSQL \d/),
@@ -53,7 +40,7 @@ test('an account that cannot write is proved to be one', async () => {
 })
 
 test('one that can is found out, and each of the ways told', async () => {
-  const { code, lines } = await examined('weak')
+  const { code, lines } = await examined(installed, 'weak')
   expect(code).not.toBe(0)
   const bad = lines.filter((line) => line.startsWith('BAD  weak  read-only gatebook_app'))
   expect(bad.join('\n')).toMatch(/may change tables: .*products/)
@@ -61,11 +48,18 @@ test('one that can is found out, and each of the ways told', async () => {
 })
 
 test('an account that the server does not take is told in the server’s words', async () => {
-  const { code, lines } = await examined('wrong')
+  const { code, lines } = await examined(installed, 'wrong')
   expect(code).not.toBe(0)
   expect(lines[0]).toMatch(/^BAD {2}wrong {2}cannot log in as nobody_here: .*password authentication failed/)
 })
 
+test('a secret that cannot be read is a finding of its target, and of no other', async () => {
+  expect(await examined(installed, 'blind')).toEqual({
+    code: 1,
+    lines: ['BAD  blind  targets.blind: reading the secret env:GATEBOOK_NOT_SET: the variable is not set'],
+  })
+})
+
 test('a target that nobody has configured is refused', async () => {
-  await expect(examined('nowhere')).rejects.toThrow('no target "nowhere" is configured')
+  await expect(examined(installed, 'nowhere')).rejects.toThrow('no target "nowhere" is configured')
 })

@@ -1,18 +1,17 @@
 /** Peers that break the rules behind the door, on either side: each ends its own connection, and nothing else. */
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { front, logIn, type Message, openRaw, RefusedError } from '../../support/clients-raw.ts'
 import { TestGateway } from '../../support/gateway.ts'
 import { as, openShop, type Shop } from '../../support/gateway-shop.ts'
 import { message } from '../../support/postgres-messages.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
-import { Bystander, endedSession } from './bystander.ts'
+import { endedSession, watchEachTest } from './bystander.ts'
 
 let server: PostgresServer
 let shop: Shop
 let gateway: TestGateway
-let bystander: Bystander
 let liar: Server
 /** What the target that lies does with whoever connects. */
 let lie: (socket: Socket) => void
@@ -41,13 +40,7 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]()
   liar.close()
 })
-beforeEach(async () => {
-  bystander = await Bystander.arrive(gateway)
-})
-afterEach(async () => {
-  await bystander.hasNoticedNothing()
-  bystander.leave()
-})
+watchEachTest(() => gateway)
 
 const tagsOf = (messages: readonly { readonly tag: string }[]): string =>
   messages.map(({ tag }) => tag).join('')

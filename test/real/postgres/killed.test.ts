@@ -1,13 +1,10 @@
 /** T-PG-16: a gateway is killed while people commit. What a client was told has happened, the book has. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { seedShop } from '../../../src/cli/demo/shop.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { front, logIn } from '../../support/clients-raw.ts'
-import { BookReader } from '../../support/gateway-book.ts'
 import { GatewayProcess, type Installation, install } from '../../support/gateway-process.ts'
+import { openShop } from '../../support/gateway-shop.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
 
 const KILLS = 2
@@ -16,25 +13,17 @@ const CLIENTS = 6
 const COMMITS = 60
 
 let server: PostgresServer
-let folder: string
 let installed: Installation
 
 beforeAll(async () => {
   server = await startServer({ settings: { log_min_messages: 'warning', log_statement: 'none' } })
-  const shop = await seedShop(server)
+  const shop = await openShop(server)
   await server.query('create table told (name text); grant all on told to public', 'shop')
-  folder = mkdtempSync(join(tmpdir(), 'gatebook-killed-'))
-  const targets = `  orders:
-    type: postgres
-    address: 127.0.0.1:${server.port}
-    database: shop
-    tls: { mode: disable }
-    credentials: { user: ${shop.usual.user}, password: file:app.password }`
-  installed = await install(join(folder, 'gw'), { targets, files: { 'app.password': shop.usual.password } })
+  installed = await install(shop)
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()
-  rmSync(folder, { recursive: true, force: true })
+  installed[Symbol.dispose]()
 })
 
 /** Commits under names of its own until the connection ends; gives those whose COMMIT was answered. */
@@ -70,10 +59,8 @@ test('a client has seen no CommandComplete that the book lacks', async () => {
   last.child.kill('SIGTERM')
   expect(await last.ended).toBe(0)
 
-  const data = join(installed.folder, 'data')
-  expect(checkBook(data, { closed: true }).openSessions).toEqual([])
-  const kek = readFileSync(join(installed.folder, 'keys', 'kek'), 'utf8')
-  using book = new BookReader(data, Buffer.from(kek, 'base64'))
+  expect(checkBook(join(installed.folder, 'data'), { closed: true }).openSessions).toEqual([])
+  using book = installed.openBook()
   const operations = book.read().sessions.flatMap((session) => session.operations)
   const done = new Set(operations.filter(({ out }) => out === 'ok').map(({ text }) => text))
   expect(seen.filter((name) => !done.has(`commit /* ${name} */`))).toEqual([])

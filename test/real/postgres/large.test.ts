@@ -4,14 +4,11 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { seedShop } from '../../../src/cli/demo/shop.ts'
 import { front, logIn, type RawSession } from '../../support/clients-raw.ts'
-import { BookReader } from '../../support/gateway-book.ts'
 import { GatewayProcess, type Installation, install } from '../../support/gateway-process.ts'
+import { openShop } from '../../support/gateway-shop.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
 
 const MIB = 1 << 20
@@ -23,7 +20,6 @@ const PIECE = Buffer.alloc(MIB, 'x')
 const TIMEOUT = 60_000 + (SIZE / MIB) * 500
 
 let server: PostgresServer
-let folder: string
 let installed: Installation
 let gateway: GatewayProcess
 let residentBefore: number
@@ -31,16 +27,9 @@ let residentBefore: number
 beforeAll(async () => {
   const settings = { log_min_messages: 'warning', log_statement: 'none' }
   server = await startServer({ settings })
-  const shop = await seedShop(server)
+  const shop = await openShop(server)
   await server.query('create table big (t text); grant all on big to public', 'shop')
-  folder = mkdtempSync(join(tmpdir(), 'gatebook-large-'))
-  const targets = `  orders:
-    type: postgres
-    address: 127.0.0.1:${server.port}
-    database: shop
-    tls: { mode: disable }
-    credentials: { user: ${shop.usual.user}, password: file:app.password }`
-  installed = await install(join(folder, 'gw'), { targets, files: { 'app.password': shop.usual.password } })
+  installed = await install(shop)
   gateway = new GatewayProcess(installed)
   await gateway.says('started')
   const session = await open()
@@ -51,7 +40,7 @@ beforeAll(async () => {
 afterAll(async () => {
   gateway[Symbol.dispose]()
   await server[Symbol.asyncDispose]()
-  rmSync(folder, { recursive: true, force: true })
+  installed[Symbol.dispose]()
 })
 
 function open(): Promise<RawSession> {
@@ -151,8 +140,7 @@ test('COPY FROM STDIN: one message to the target', { timeout: TIMEOUT }, async (
   expect((await server.query('select length(t) as n from big', 'shop'))[0]).toEqual({ n: SIZE })
   session.destroy()
   expect(residentPeak() - residentBefore).toBeLessThan(GROWTH_MAX)
-  const kek = readFileSync(join(installed.folder, 'keys', 'kek'), 'utf8')
-  using book = new BookReader(join(installed.folder, 'data'), Buffer.from(kek, 'base64'))
+  using book = installed.openBook()
   const isThere = (): boolean => JSON.stringify(book.read().sessions).includes(hashOf(NOTHING, SIZE, NEWLINE))
   await expect.poll(isThere, { message: 'its hash is in the book' }).toBe(true)
 })

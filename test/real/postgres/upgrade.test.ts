@@ -1,33 +1,22 @@
 /** A new process takes the place of a running one: clients that come meanwhile wait, and nobody is turned away. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { seedShop } from '../../../src/cli/demo/shop.ts'
 import { checkBook } from '../../support/check-book.ts'
 import { GatewayProcess, type Installation, install } from '../../support/gateway-process.ts'
+import { openShop } from '../../support/gateway-shop.ts'
 import { type PostgresServer, startServer } from '../../support/postgres-server.ts'
 
 let server: PostgresServer
-let folder: string
 let installed: Installation
 
 beforeAll(async () => {
   server = await startServer({ settings: { log_min_messages: 'warning' } })
-  const shop = await seedShop(server)
-  folder = mkdtempSync(join(tmpdir(), 'gatebook-upgrade-'))
-  const targets = `  orders:
-    type: postgres
-    address: 127.0.0.1:${server.port}
-    database: shop
-    tls: { mode: disable }
-    credentials: { user: ${shop.usual.user}, password: file:app.password }`
-  installed = await install(join(folder, 'gw'), { targets, files: { 'app.password': shop.usual.password } })
+  installed = await install(await openShop(server))
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()
-  rmSync(folder, { recursive: true, force: true })
+  installed[Symbol.dispose]()
 })
 
 interface Said {

@@ -7,7 +7,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseKeyLine } from '../../../protocols/ssh/index.ts'
 import type { Message } from '../../../protocols/ssh/messages.ts'
 import { encodeForm, text, uint32 } from '../../../protocols/ssh/wire.ts'
@@ -28,15 +28,10 @@ import {
   textOf,
 } from '../../support/ssh-channel-talk.ts'
 import { background, run, sha256, start } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  personKey,
-  type SshGatewayOptions,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { closedBook, gatewayOptions, personKey, sshThrough } from '../../support/ssh-gateway.ts'
+import { SharedConnection } from '../../support/ssh-shared.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 const remote = 'alice@127.0.0.1'
 
@@ -49,16 +44,7 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-const gateways: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, options)
-  gateways.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of gateways.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd)
 
 async function loggedIn(gateway: TestGateway): Promise<Caller> {
   const caller = await Caller.open(gateway.port('ssh'))
@@ -217,38 +203,30 @@ describe('a program that runs', () => {
 })
 
 describe('beside each other on one connection', () => {
-  const control = () => join(sshd.folder, 'beside')
-  async function master(gateway: TestGateway, ...flags: readonly string[]): Promise<void> {
-    const all = ['-M', '-N', '-f', '-S', control(), '-o', 'ControlPersist=yes', ...flags]
-    expect(await run('ssh', [...all, ...gatewayOptions(sshd, gateway), remote])).toMatchObject({ code: 0 })
-  }
-  const over = (program: string, ...args: readonly string[]) =>
-    run(program, ['-F', 'none', '-o', `ControlPath=${control()}`, ...args])
-  const end = () => run('ssh', ['-F', 'none', '-S', control(), '-O', 'exit', remote])
-
   test('a shell and scp, by both of its protocols, each have a whole record of their own', async () => {
     const gateway = await openGateway()
     const [from, to] = [join(sshd.folder, 'beside.txt'), join(sshd.folder, 'beside.copy')]
     const content = Buffer.from('a line\n'.repeat(40_000))
     writeFileSync(from, content)
-    await master(gateway)
+    const shared = await SharedConnection.open(sshd, gateway)
     // In a terminal of its own: a shared connection takes the modes of the client's, and without one there is no echo.
     const prompt = `TERM=xterm PS1="p$ " exec bash --norc --noprofile -i`
     const shell = start('script', [
-      ...['-qec', `ssh -F none -S ${control()} -tt ${remote} '${prompt}'`, '/dev/null'],
+      ...['-qec', `ssh ${shared.flags.join(' ')} -tt ${remote} '${prompt}'`, '/dev/null'],
     ])
     await shell.shows('p$ ')
     shell.type('echo before-$((1 + 1))\r')
     await shell.shows('before-2')
     for (const protocol of ['-s', '-O']) {
-      expect(await over('scp', protocol, '-q', from, `${remote}:${to}${protocol}`)).toMatchObject({ code: 0 })
+      const copy = [...shared.flags, protocol, '-q', from, `${remote}:${to}${protocol}`]
+      expect(await run('scp', copy)).toMatchObject({ code: 0 })
       expect(sha256(readFileSync(`${to}${protocol}`))).toBe(sha256(content))
     }
     shell.type('echo behind-$((1 + 2))\r')
     await shell.shows('behind-3')
     shell.type('exit 4\r')
     expect(await shell.ended).toMatchObject({ code: 4 })
-    await end()
+    await shared.end()
     const book = await closedBook(gateway)
     expect(book.commands).toEqual(['echo before-$((1 + 1))', 'echo behind-$((1 + 2))', 'exit 4'])
     const [terminal] = book.of('ssh.exec').filter(({ code }) => code === '4')

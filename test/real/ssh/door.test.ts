@@ -1,20 +1,15 @@
-/** Who is let in by SSH and as whom, who is refused and in which words, and how sessions end from outside. */
+/** Who is let in by SSH and as whom, who is refused and in which words. */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { codeAt, parseCodeSecret } from '../../../src/access/second-factor.ts'
 import { PASSWORD, type TestGateway } from '../../support/gateway.ts'
-import { background, opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  personKey,
-  type SshGatewayOptions,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { opensshOptions, type RunOptions, run } from '../../support/ssh-clients.ts'
+import { closedBook, gatewayOptions, personKey, sshThrough } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
+import { BY_PASSWORD, BY_PROMPT, typing } from './typing.ts'
 
 let sshd: Sshd
 
@@ -24,33 +19,15 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-const open: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, { bound: false, ...options })
-  open.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of open.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd, { bound: false })
 
 type Login = RunOptions & { readonly login?: string }
 
 const through = (gateway: TestGateway, args: readonly string[], options: Login = {}) =>
   sshThrough(sshd, gateway, args, options)
 
-/** Answers each prompt of ssh's by one secret. */
-function typing(secret: string): Login {
-  const path = join(sshd.folder, 'askpass')
-  writeFileSync(path, `#!/bin/sh\nprintf '%s\\n' "$GATEBOOK_SECRET"\n`, { mode: 0o755 })
-  return { env: { SSH_ASKPASS: path, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'x', GATEBOOK_SECRET: secret } }
-}
-
-const BY_PASSWORD = ['-o', 'PreferredAuthentications=password', '-o', 'NumberOfPasswordPrompts=1']
 /** Shows what the gateway says before a login. */
 const LOUD = ['-o', 'LogLevel=INFO']
-const BY_PROMPT = ['-o', 'PreferredAuthentications=keyboard-interactive', '-o', 'NumberOfPasswordPrompts=1']
 
 describe('somebody is let in', () => {
   test('by a key of the configuration, which the book names by its fingerprint', async () => {
@@ -77,7 +54,7 @@ describe('somebody is let in', () => {
     const gateway = await openGateway()
     const token = gateway.createToken('alice')
     const secret = method === 'token' ? token.secret : PASSWORD
-    const { code, out } = await through(gateway, [...flags, 'echo in'], typing(secret))
+    const { code, out } = await through(gateway, [...flags, 'echo in'], typing(sshd, secret))
     expect([code, out.toString()]).toEqual([0, 'in\n'])
     const { sessions } = await gateway.finish()
     expect(sessions[0]?.who).toMatchObject({
@@ -237,9 +214,11 @@ describe('a one-time code', () => {
       255,
       expect.stringContaining('Permission denied (keyboard-interactive).'),
     ])
-    const wrong = await through(gateway, [...ONCE, 'true'], typing('000000'))
+    const wrong = await through(gateway, [...ONCE, 'true'], typing(sshd, '000000'))
     expect(wrong.code).toBe(255)
-    expect(await through(gateway, [...ONCE, 'exit 3'], typing(code(gateway)))).toMatchObject({ code: 3 })
+    expect(await through(gateway, [...ONCE, 'exit 3'], typing(sshd, code(gateway)))).toMatchObject({
+      code: 3,
+    })
     // Ansible and git come again and again.
     expect(await through(gateway, ['-o', 'BatchMode=yes', 'exit 4'])).toMatchObject({ code: 4 })
     gateway.clock.advance(11 * 60_000)
@@ -250,10 +229,12 @@ describe('a one-time code', () => {
 
   test('cannot be guessed: after some failures even the right one is refused', async () => {
     const gateway = await withCodes()
-    for (let i = 0; i < 5; i++) await through(gateway, [...ONCE, 'true'], typing('000000'))
-    expect(await through(gateway, [...ONCE, 'true'], typing(code(gateway)))).toMatchObject({ code: 255 })
+    for (let i = 0; i < 5; i++) await through(gateway, [...ONCE, 'true'], typing(sshd, '000000'))
+    expect(await through(gateway, [...ONCE, 'true'], typing(sshd, code(gateway)))).toMatchObject({
+      code: 255,
+    })
     gateway.clock.advance(16 * 60_000)
-    expect(await through(gateway, [...ONCE, 'true'], typing(code(gateway)))).toMatchObject({ code: 0 })
+    expect(await through(gateway, [...ONCE, 'true'], typing(sshd, code(gateway)))).toMatchObject({ code: 0 })
   })
 })
 
@@ -268,7 +249,7 @@ describe('somebody is not let in', () => {
     const gateway = await openGateway()
     const { code, err } = await through(gateway, [...LOUD, ...BY_PASSWORD, 'true'], {
       login,
-      ...typing(secret),
+      ...typing(sshd, secret),
     })
     const lines = err.replaceAll('\r', '').split('\n')
     expect([code, lines.filter((line) => !line.startsWith('Warning: '))]).toEqual([
@@ -306,10 +287,12 @@ describe('somebody is not let in', () => {
 
   test('after too many failures, even with the right password; a token still lets them in', async () => {
     const gateway = await openGateway()
-    for (let i = 0; i < 5; i++) await through(gateway, [...BY_PASSWORD, 'true'], typing('wrong'))
-    expect(await through(gateway, [...BY_PASSWORD, 'true'], typing(PASSWORD))).toMatchObject({ code: 255 })
+    for (let i = 0; i < 5; i++) await through(gateway, [...BY_PASSWORD, 'true'], typing(sshd, 'wrong'))
+    expect(await through(gateway, [...BY_PASSWORD, 'true'], typing(sshd, PASSWORD))).toMatchObject({
+      code: 255,
+    })
     const { secret } = gateway.createToken('alice')
-    expect(await through(gateway, [...BY_PASSWORD, 'true'], typing(secret))).toMatchObject({ code: 0 })
+    expect(await through(gateway, [...BY_PASSWORD, 'true'], typing(sshd, secret))).toMatchObject({ code: 0 })
   })
 })
 
@@ -393,147 +376,4 @@ describe('a person who is known is told why nothing comes of it', () => {
     const { sessions } = await gateway.finish()
     expect(sessions).toMatchObject([{ target: 'web', why: 'target', operations: [] }])
   })
-})
-
-describe('a session that runs', () => {
-  const shell = (gateway: TestGateway) => through(gateway, ['echo ready; sleep 60'], { timeoutMs: 20_000 })
-
-  const live = async (gateway: TestGateway) => {
-    for (let look = 0; look < 400; look++) {
-      const [session] = await gateway.live()
-      if (session !== undefined && (await gateway.live()).length === 1) return session
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    throw new Error('no session')
-  }
-
-  const begun = (gateway: TestGateway) =>
-    gateway.readWhen(({ sessions }) => sessions.some(({ operations }) => operations.length > 0))
-
-  test('is listed, and ends with a reason when an administrator ends it', async () => {
-    const gateway = await openGateway()
-    const running = shell(gateway)
-    const { session: sid } = await live(gateway)
-    await begun(gateway)
-    await gateway.control('sessions.kill', { session: sid, reason: 'lunch is ready' })
-    const { code, err } = await running
-    expect([code, err]).toEqual([
-      77,
-      expect.stringMatching(
-        /gatebook: this session was ended: an administrator ended it: lunch is ready\n {2}why : An administrator/,
-      ),
-    ])
-    const { sessions } = await gateway.finish()
-    expect(sessions).toMatchObject([{ sid, why: 'admin', operations: [{ out: 'aborted' }] }])
-  })
-
-  test('ends when its grant is gone by a reload', async () => {
-    const gateway = await openGateway()
-    const running = shell(gateway)
-    await live(gateway)
-    await begun(gateway)
-    await gateway.reload([['{ group: engineering, role: writer }', '{ user: dave, role: writer }']])
-    const { code, err } = await running
-    expect([code, err]).toEqual([
-      77,
-      expect.stringContaining('this session was ended: access to "web" denied for alice'),
-    ])
-  })
-
-  test('asks the new configuration about its next channel', async () => {
-    const gateway = await openGateway()
-    const control = join(sshd.folder, 'control')
-    const flags = [
-      '-M',
-      '-N',
-      '-f',
-      '-S',
-      control,
-      '-o',
-      'ControlPersist=yes',
-      ...gatewayOptions(sshd, gateway),
-    ]
-    expect(await run('ssh', [...flags, 'alice~web@127.0.0.1'])).toMatchObject({ code: 0 })
-    const next = () => run('ssh', ['-F', 'none', '-S', control, 'gateway', 'true'])
-    expect(await next()).toMatchObject({ code: 0 })
-    await gateway.reload([
-      ['writer: { targets: ["*"] }', 'writer: { targets: ["*"], ssh: { allow: [sftp] } }'],
-    ])
-    expect(await next()).toMatchObject({
-      code: 77,
-      err: expect.stringContaining('Your role writer allows sftp.'),
-    })
-    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', 'gateway'])
-  })
-
-  test('ends when its token is revoked', async () => {
-    const gateway = await openGateway()
-    const { secret, token } = gateway.createToken('alice')
-    const running = through(gateway, [...BY_PASSWORD, 'sleep 60'], { ...typing(secret), timeoutMs: 20_000 })
-    await live(gateway)
-    await begun(gateway)
-    gateway.revokeToken(token.id)
-    expect(await running).toMatchObject({ code: 77, err: expect.stringContaining('its token was revoked') })
-  })
-
-  test('ends when nothing was sent for too long, which keep-alives do not count as', async () => {
-    const gateway = await openGateway({ changes: [['idle: 30m', 'idle: 2s']] })
-    const { code, err } = await through(gateway, ['-o', 'ServerAliveInterval=1', 'sleep 60'])
-    expect([code, err]).toEqual([77, expect.stringContaining('the session was idle for 2 s')])
-  })
-
-  test('ends when it has lasted long enough', async () => {
-    const gateway = await openGateway({ changes: [['max: 12h', 'max: 2s']] })
-    const { code, err } = await through(gateway, ['while sleep 0.2; do echo .; done'])
-    expect([code, err]).toEqual([77, expect.stringContaining('the session has reached its end time')])
-  })
-
-  test('ends with the gateway, which lets a program end that does so in time', async () => {
-    const gateway = await openGateway()
-    const running = through(gateway, ['sleep 1; echo whole'])
-    await live(gateway)
-    await begun(gateway)
-    await gateway.stop(20_000)
-    expect((await running).out.toString()).toBe('whole\n')
-    const other = await openGateway()
-    const cut = shell(other)
-    await live(other)
-    await begun(other)
-    await other.stop()
-    expect(await cut).toMatchObject({ code: 77, err: expect.stringContaining('the gateway stops') })
-  })
-
-  test('ends in order when its client goes away, or its host does', async () => {
-    const gateway = await openGateway()
-    const client = background('ssh', [...gatewayOptions(sshd, gateway), 'alice~web@127.0.0.1', 'sleep 60'])
-    await live(gateway)
-    await begun(gateway)
-    await client.stop()
-    const book = await gateway.readWhen(({ sessions }) => sessions[0]?.why !== undefined)
-    expect(book.sessions).toMatchObject([{ why: 'client', operations: [{ out: 'aborted' }] }])
-  })
-})
-
-test('a host is reached through another one, as the gateway’s own way', async () => {
-  const behind = await startSshd()
-  try {
-    const [type, base64] = behind.hostKey.split(' ')
-    const gateway = await openGateway({
-      targets: [
-        'behind:',
-        '  type: ssh',
-        `  address: "127.0.0.1:${behind.port}"`,
-        `  host_key: ${type} ${base64}`,
-        `  credentials: { user: ${behind.user}, private_key: "file:behind.key" }`,
-        '  jump: web',
-      ].join('\n'),
-      files: { 'behind.key': behind.privateKey },
-    })
-    const { code, out } = await through(gateway, ['cat; exit 4'], { login: 'alice~behind', input: 'far\n' })
-    expect([code, out.toString()]).toEqual([4, 'far\n'])
-    const { sessions } = await gateway.finish()
-    expect(sessions).toMatchObject([{ target: 'behind', operations: [{ act: 'ssh.exec', code: '4' }] }])
-  } finally {
-    behind.stop()
-  }
 })

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { FragileDisk } from '../../support/fragile-disk.ts'
 import type { TestGateway } from '../../support/gateway.ts'
 import { type Outcome, run, start } from '../../support/ssh-clients.ts'
-import { gatewayOptions, sshThrough, startSshGateway } from '../../support/ssh-gateway.ts'
+import { sshThrough, startSshGateway } from '../../support/ssh-gateway.ts'
+import { SharedConnection } from '../../support/ssh-shared.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 
 type Mode = 'standard' | 'strict'
@@ -13,7 +14,7 @@ type Mode = 'standard' | 'strict'
 let sshd: Sshd
 let gateway: TestGateway
 let disk: FragileDisk
-let control: string
+let connection: SharedConnection
 let names = 0
 
 beforeAll(async () => {
@@ -31,29 +32,18 @@ async function connected(mode: Mode): Promise<void> {
       return disk
     },
   })
-  control = join(sshd.folder, `control-${++names}`)
-  const flags = [
-    '-M',
-    '-N',
-    '-f',
-    '-S',
-    control,
-    '-o',
-    'ControlPersist=yes',
-    ...gatewayOptions(sshd, gateway),
-  ]
-  expect(await run('ssh', [...flags, 'alice@127.0.0.1'])).toMatchObject({ code: 0 })
+  names++
+  connection = await SharedConnection.open(sshd, gateway)
 }
 
 afterEach(async () => {
   disk.release()
-  await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', 'gateway'])
+  await connection.end()
   // What could not be recorded makes the end an error too; the folder goes either way.
   await gateway[Symbol.asyncDispose]().catch(() => undefined)
 })
 
-const next = (command: string): Promise<Outcome> =>
-  run('ssh', ['-F', 'none', '-S', control, 'gateway', command])
+const next = (command: string): Promise<Outcome> => connection.run(command)
 const place = (name: string) => join(sshd.folder, `${name}-${names}`)
 
 const MODES: readonly Mode[] = ['standard', 'strict']
@@ -69,14 +59,7 @@ describe('when the journal cannot be written', () => {
 
   test.each(MODES)('what is read by a program that runs does not reach it (%s)', async (mode) => {
     await connected(mode)
-    const program = start('ssh', [
-      '-F',
-      'none',
-      '-S',
-      control,
-      'gateway',
-      `echo ready; cat > ${place('read')}`,
-    ])
+    const program = start('ssh', [...connection.flags, 'gateway', `echo ready; cat > ${place('read')}`])
     await program.shows('ready')
     program.type('first\n')
     await until(() => existsSync(place('read')) && readFileSync(place('read'), 'utf8') === 'first\n')
@@ -89,14 +72,7 @@ describe('when the journal cannot be written', () => {
   test('no file is opened for writing', async () => {
     await connected('standard')
     disk.broken = 'write'
-    const args = [
-      '-F',
-      'none',
-      '-o',
-      `ControlPath=${control}`,
-      join(sshd.folder, 'alice.pub'),
-      `gateway:${place('copy')}`,
-    ]
+    const args = [...connection.flags, join(sshd.folder, 'alice.pub'), `gateway:${place('copy')}`]
     expect(await run('scp', args)).not.toMatchObject({ code: 0 })
     expect(existsSync(place('copy'))).toBe(false)
   })
@@ -143,14 +119,7 @@ describe('while a sync takes its time', () => {
   test('its output comes, and the word that it has ended does not (standard)', async () => {
     await connected('standard')
     disk.hold()
-    const program = start('ssh', [
-      '-F',
-      'none',
-      '-S',
-      control,
-      'gateway',
-      `echo out; touch ${place('ran')}; exit 5`,
-    ])
+    const program = start('ssh', [...connection.flags, 'gateway', `echo out; touch ${place('ran')}; exit 5`])
     await program.shows('out')
     await until(() => existsSync(place('ran')))
     await new Promise((resolve) => setTimeout(resolve, 500))

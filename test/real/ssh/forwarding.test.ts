@@ -2,20 +2,13 @@
 import { existsSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TestGateway } from '../../support/gateway.ts'
 import { freePort } from '../../support/ports.ts'
 import { background, type RunOptions, run } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  personKey,
-  type SshGatewayOptions,
-  sshDirectly,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { closedBook, gatewayOptions, personKey, sshDirectly, sshThrough } from '../../support/ssh-gateway.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 const remote = 'alice@127.0.0.1'
 
@@ -28,16 +21,7 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-const open: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, options)
-  open.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of open.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd)
 
 const through = (gateway: TestGateway, args: readonly string[], options: RunOptions = {}) =>
   sshThrough(sshd, gateway, args, { login: 'alice', ...options })

@@ -83,3 +83,29 @@ test('a host that shows another key than the pinned one is refused, and its line
   expect([pinned.code, pinned.err]).toEqual([1, expect.stringContaining('holds ANOTHER key of it')])
   expect(readFileSync(known(), 'utf8')).toBe(line)
 })
+
+test('a host behind another is reached through it, whatever is wrong with others', async () => {
+  const config = join(folder, 'gatebook.yaml')
+  const address = `address: "127.0.0.1:${sshd.port}", known_hosts: known_hosts`
+  const credentials = (key: string) => `credentials: { user: ${sshd.user}, private_key: "file:${key}" }`
+  writeFileSync(
+    config,
+    readFileSync(config, 'utf8').replace(
+      'targets:\n',
+      `targets:
+  behind: { type: ssh, ${address}, jump: web, ${credentials('web.key')} }
+  broken: { type: ssh, ${address}, ${credentials('missing.key')} }
+`,
+    ),
+  )
+  expect(await gatebook(['pin', 'web', '--expect', print()])).toMatchObject({ code: 0 })
+  const { code, out } = await gatebook(['doctor'])
+  expect([code, out.toString().split('\n').slice(0, -1)]).toEqual([
+    1,
+    [
+      `ok   behind  reached as ${sshd.user}, through 1 other; its key is the pinned one`,
+      expect.stringMatching(/^BAD {2}broken {2}targets\.broken: reading the secret file:.*missing\.key: /),
+      `ok   web  reached as ${sshd.user}; its key is the pinned one`,
+    ],
+  ])
+})

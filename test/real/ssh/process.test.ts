@@ -12,6 +12,7 @@ import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
 const MAIN = resolve(import.meta.dirname, '../../../src/main.ts')
 
 let sshd: Sshd
+/** Of whoever comes to it. */
 let folder: string
 let installed: Installation
 let port: number
@@ -21,16 +22,13 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gatebook-process-'))
   const [type, base64] = sshd.hostKey.split(' ')
   const targets = [
-    '  web:',
-    '    type: ssh',
-    `    address: "127.0.0.1:${sshd.port}"`,
-    `    host_key: ${type} ${base64}`,
-    `    credentials: { user: ${sshd.user}, private_key: "file:web.key" }`,
+    'web:',
+    '  type: ssh',
+    `  address: "127.0.0.1:${sshd.port}"`,
+    `  host_key: ${type} ${base64}`,
+    `  credentials: { user: ${sshd.user}, private_key: "file:web.key" }`,
   ]
-  installed = await install(join(folder, 'gw'), {
-    targets: targets.join('\n'),
-    files: { 'web.key': sshd.privateKey },
-  })
+  installed = await install({ targets: targets.join('\n'), files: { 'web.key': sshd.privateKey } })
   port = await freePort()
   const text = readFileSync(installed.config, 'utf8')
     .replace('127.0.0.1:0, host_key', `127.0.0.1:${port}, host_key`)
@@ -41,6 +39,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   sshd.stop()
+  installed[Symbol.dispose]()
   rmSync(folder, { recursive: true, force: true })
 })
 

@@ -2,7 +2,7 @@
 import { createHash, type KeyObject, sign } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concat } from '../../../protocols/bytes.ts'
 import { parseCertificate } from '../../../protocols/ssh/certificates.ts'
 import { parsePrivateKey } from '../../../protocols/ssh/host-keys.ts'
@@ -12,10 +12,11 @@ import { PASSWORD, type TestGateway } from '../../support/gateway.ts'
 import { ASK, byPassword, byQuery, Caller } from '../../support/ssh-caller.ts'
 import { exec, open as openChannel } from '../../support/ssh-channel-talk.ts'
 import { opensshOptions, run } from '../../support/ssh-clients.ts'
-import { personKey, type SshGatewayOptions, sshThrough, startSshGateway } from '../../support/ssh-gateway.ts'
+import { personKey, sshThrough } from '../../support/ssh-gateway.ts'
 import { ed25519Blob, ed25519Key, signEd25519 } from '../../support/ssh-keys.ts'
 import { Meddler, type Meddling } from '../../support/ssh-meddler.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 let sshd: Sshd
 
@@ -26,16 +27,7 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop())
 
-const gateways: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, options)
-  gateways.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of gateways.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd)
 
 function keyOf(name: string): { readonly key: KeyObject; readonly blob: Uint8Array } {
   const key = parsePrivateKey(readFileSync(join(sshd.folder, name), 'utf8'))

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TestGateway } from '../../support/gateway.ts'
 import {
   converse,
@@ -16,15 +16,10 @@ import {
   run,
   sha256,
 } from '../../support/ssh-clients.ts'
-import {
-  closedBook,
-  gatewayOptions,
-  type SshGatewayOptions,
-  sshDirectly,
-  sshThrough,
-  startSshGateway,
-} from '../../support/ssh-gateway.ts'
+import { closedBook, gatewayOptions, sshDirectly, sshThrough } from '../../support/ssh-gateway.ts'
+import { SharedConnection } from '../../support/ssh-shared.ts'
 import { type Sshd, startSshd } from '../../support/ssh-sshd.ts'
+import { gatewaysOfEachTest } from './each-test.ts'
 
 const MIB = 1024 * 1024
 
@@ -40,17 +35,7 @@ afterAll(() => {
 
 const remote = 'alice@127.0.0.1'
 
-/** A gateway of its own for each test, so that tests know whose records are whose. */
-const open: TestGateway[] = []
-async function openGateway(options: SshGatewayOptions = {}): Promise<TestGateway> {
-  const gateway = await startSshGateway(sshd, options)
-  open.push(gateway)
-  return gateway
-}
-
-afterEach(async () => {
-  for (const gateway of open.splice(0)) await gateway[Symbol.asyncDispose]()
-})
+const openGateway = gatewaysOfEachTest(() => sshd)
 
 const through = (gateway: TestGateway, args: readonly string[], options: RunOptions = {}) =>
   sshThrough(sshd, gateway, args, { login: 'alice', ...options })
@@ -117,11 +102,9 @@ describe('a program behaves as it does directly', () => {
 describe('over a shared connection, whose client closes a channel as soon as both directions have ended', () => {
   const shared = async (command: string, input = '') => {
     const gateway = await openGateway()
-    const control = join(sshd.folder, 'shared')
-    const master = ['-M', '-N', '-f', '-S', control, '-o', 'ControlPersist=yes']
-    expect(await run('ssh', [...master, ...gatewayOptions(sshd, gateway), remote])).toMatchObject({ code: 0 })
-    const outcome = await run('ssh', ['-F', 'none', '-S', control, remote, command], { input })
-    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', remote])
+    const connection = await SharedConnection.open(sshd, gateway)
+    const outcome = await connection.run(command, { input })
+    await connection.end()
     return outcome
   }
 
@@ -269,20 +252,9 @@ describe('new keys', () => {
 describe('many sessions on one connection', () => {
   test('run beside each other and each has its record', async () => {
     const gateway = await openGateway()
-    const control = join(sshd.folder, 'control')
-    const master = [
-      '-M',
-      '-N',
-      '-f',
-      '-S',
-      control,
-      '-o',
-      'ControlPersist=yes',
-      ...gatewayOptions(sshd, gateway),
-    ]
-    expect(await run('ssh', [...master, remote])).toMatchObject({ code: 0 })
+    const connection = await SharedConnection.open(sshd, gateway)
     const session = (command: string, input?: string) =>
-      run('ssh', ['-F', 'none', '-S', control, 'gateway', command], input === undefined ? {} : { input })
+      connection.run(command, input === undefined ? {} : { input })
     const outcomes = await Promise.all([
       session('sleep 0.3; echo slow'),
       session('cat', 'x'.repeat(100_000)),
@@ -293,7 +265,7 @@ describe('many sessions on one connection', () => {
       [0, 100_000],
       ...Array.from({ length: 6 }, (_, i) => [i, 2]),
     ])
-    await run('ssh', ['-F', 'none', '-S', control, '-O', 'exit', 'gateway'])
+    await connection.end()
     const { sessions } = await gateway.finish()
     expect(sessions).toHaveLength(1)
     expect(

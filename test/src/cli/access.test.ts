@@ -6,7 +6,7 @@ import { accessList, accessWhy } from '../../../src/cli/access.ts'
 import { temporaryFolder } from '../../support/access.ts'
 import { TestClock } from '../../support/clock.ts'
 import { changed } from '../../support/config.ts'
-import { captureIo } from '../../support/io.ts'
+import { captureIo, exitOf } from '../../support/io.ts'
 
 const clock = new TestClock(Date.UTC(2027, 0, 4, 12))
 const config = join(temporaryFolder(), 'config.yaml')
@@ -31,14 +31,20 @@ const readSql = (_: string, sql: string) => Promise.resolve(reader.read(new Text
 
 async function list(target?: string, output: 'text' | 'json' = 'text') {
   const { io, out, err } = captureIo()
-  const code = await accessList({ config, output, clock, ...(target === undefined ? {} : { target }) }, io)
+  const code = await exitOf(
+    accessList({ config, output, clock, ...(target === undefined ? {} : { target }) }, io),
+    io,
+  )
   return { code, out: out().replaceAll(config, 'config.yaml'), err: err() }
 }
 
 async function why(user: string, target: string, sql?: string) {
   const { io, out, err } = captureIo()
-  const code = await accessWhy(
-    { config, output: 'text', clock, user, target, readSql, ...(sql === undefined ? {} : { sql }) },
+  const code = await exitOf(
+    accessWhy(
+      { config, output: 'text', clock, user, target, readSql, ...(sql === undefined ? {} : { sql }) },
+      io,
+    ),
     io,
   )
   return { code, lines: out().replaceAll(config, 'config.yaml').split('\n').slice(0, -1), err: err() }
@@ -77,7 +83,7 @@ test('the ways to one, also as JSON', async () => {
   expect(await list('nothing')).toEqual({
     code: 2,
     out: '',
-    err: 'gatebook: no target is called "nothing"\n',
+    err: 'no target is called "nothing"\n',
   })
 })
 
@@ -134,7 +140,7 @@ test('names that are none are told, and SSH takes no SQL', async () => {
   })
   expect(await why('ci', 'web', 'SELECT 1')).toMatchObject({
     code: 2,
-    err: 'gatebook: "web" is an SSH target: it takes no SQL\n',
+    err: '"web" is an SSH target: it takes no SQL\n',
   })
 })
 

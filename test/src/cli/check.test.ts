@@ -2,9 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type CheckOptions, check } from '../../../src/cli/check.ts'
+import { configOrFail } from '../../../src/cli/io.ts'
 import { temporaryFolder } from '../../support/access.ts'
 import { changed, SMALL } from '../../support/config.ts'
-import { captureIo } from '../../support/io.ts'
+import { captureIo, exitOf } from '../../support/io.ts'
 
 const folder = temporaryFolder()
 const file = join(folder, 'config.yaml')
@@ -13,7 +14,7 @@ const baseline = join(folder, 'access.lock.json')
 async function run(text: string, options: Partial<CheckOptions> = {}) {
   writeFileSync(file, text)
   const { io, out, err } = captureIo()
-  return { code: await check({ file, format: 'text', ...options }, io), out: out(), err: err() }
+  return { code: await exitOf(check({ file, format: 'text', ...options }, io), io), out: out(), err: err() }
 }
 
 const BAD = changed([['max_rows: 100', 'max_rows: many, really: 100%']])
@@ -54,9 +55,9 @@ describe('a configuration', () => {
   test('that is not there', async () => {
     const { io, out } = captureIo()
     expect(await check({ file: '/nowhere.yaml', format: 'text' }, io)).toBe(1)
-    expect(out()).toBe(
-      "/nowhere.yaml:1:1  cannot be read: ENOENT: no such file or directory, open '/nowhere.yaml'\n",
-    )
+    const told = '/nowhere.yaml:1:1  there is no such file\n'
+    expect(out()).toBe(told)
+    await expect(configOrFail('/nowhere.yaml')).rejects.toThrow(`${told}  next: --config FILE names another`)
   })
 })
 
@@ -132,7 +133,7 @@ describe('the baseline of access', () => {
   })
 
   test('is written nowhere but where it is told', async () => {
-    const told = 'gatebook: --write-baseline needs to know which file: --baseline FILE\n'
+    const told = '--write-baseline needs to know which file: --baseline FILE\n'
     expect(await run(SMALL, { writeBaseline: true })).toEqual({ code: 2, out: '', err: told })
   })
 
@@ -148,7 +149,7 @@ describe('the baseline of access', () => {
     writeFileSync(join(folder, 'bad.json'), '{')
     expect(await run(SMALL, { baseline: join(folder, 'bad.json') })).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/^gatebook: reading the baseline .*bad\.json: /),
+      err: expect.stringMatching(/^reading the baseline .*bad\.json: /),
     })
   })
 })

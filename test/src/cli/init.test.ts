@@ -11,7 +11,7 @@ import { readConfig } from '../../../src/config/read.ts'
 import { decodeKey, readSecret } from '../../../src/system/secret.ts'
 import { temporaryFolder } from '../../support/access.ts'
 import { TestClock } from '../../support/clock.ts'
-import { captureIo } from '../../support/io.ts'
+import { captureIo, exitOf } from '../../support/io.ts'
 
 const sizes = { journalBytes: 1 << 20, ballastBytes: 4096 }
 
@@ -28,7 +28,7 @@ async function run(changes: Partial<InitOptions> = {}) {
     sizes,
     ...changes,
   }
-  return { code: await init(options, io), folder, out, err, clock }
+  return { code: await exitOf(init(options, io), io), folder, out, err, clock }
 }
 
 function entries(folder: string): string[] {
@@ -118,10 +118,7 @@ describe('what cannot be done leaves nothing behind', () => {
     const folder = join(temporaryFolder(), 'gw')
     make(folder)
     const { code, err } = await run({ folder })
-    expect([code, err()]).toEqual([
-      2,
-      `gatebook: ${folder} exists already: an installation is never written over\n`,
-    ])
+    expect([code, err()]).toEqual([2, `${folder} exists already: an installation is never written over\n`])
     expect(readdirSync(join(folder, '..'))).toEqual(['gw'])
   })
 
@@ -133,16 +130,14 @@ describe('what cannot be done leaves nothing behind', () => {
       },
     }
     const { code, folder, err } = await run({ sizes: failing })
-    expect([code, err()]).toEqual([1, `gatebook: creating ${folder}: disk full\n`])
+    expect([code, err()]).toEqual([1, `creating ${folder}: disk full\n`])
     expect(readdirSync(join(folder, '..'))).toEqual([])
   })
 
   test('a name that no book can have', async () => {
     const { code, folder, err } = await run({ name: 'gw + one' })
     expect(code).toBe(2)
-    expect(err()).toMatch(
-      /^gatebook: config\.yaml:4:9 {2}gateway\.name {2}expected a name .*, found "gw \+ one"\n$/,
-    )
+    expect(err()).toMatch(/^config\.yaml:4:9 {2}gateway\.name {2}expected a name .*, found "gw \+ one"\n$/)
     expect(readdirSync(join(folder, '..'))).toEqual([])
   })
 })

@@ -1,4 +1,5 @@
 /** T-ALL-05: nothing that was recorded acts on the terminal, the spreadsheet or the program of whoever looks at it. */
+import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -13,6 +14,7 @@ import { stats } from '../../../src/cli/reading/stats.ts'
 import { csvLine, displayWidth, jsonLine, tableLines } from '../../../src/cli/table.ts'
 import type { Frame, Row } from '../../../src/read/answers.ts'
 import { KEK_BYTES } from '../../support/books.ts'
+import { MAIN } from '../../support/gatebook.ts'
 import { captureIo } from '../../support/io.ts'
 import { playReading } from '../../support/reading-book.ts'
 import { newBookForFile } from '../../support/recorder.ts'
@@ -122,6 +124,13 @@ describe('gatebook query', () => {
     const { code, err } = await run('actor:alice acter:bob')
     expect(code).toBe(2)
     expect(err).toContain('actor:alice acter:bob\n              ^ unknown key "acter": did you mean actor?')
+  })
+
+  test('ends without complaint when its reader has seen enough', () => {
+    const { stderr } = spawnSync('sh', ['-c', `node ${MAIN} query --config ${config} | true`], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toMatch(/^no gateway runs: .*\n(\d+ rows.*\n)?$/)
   })
 })
 

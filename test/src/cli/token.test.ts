@@ -8,7 +8,7 @@ import type { Environment } from '../../../src/system/secret.ts'
 import { temporaryFolder } from '../../support/access.ts'
 import { TestClock } from '../../support/clock.ts'
 import { changed } from '../../support/config.ts'
-import { captureIo } from '../../support/io.ts'
+import { captureIo, exitOf } from '../../support/io.ts'
 
 const HOUR = 3_600_000
 const CONFIG = changed([
@@ -36,7 +36,10 @@ async function create(
   output: 'text' | 'json' = 'text',
 ) {
   const { io, out, err } = captureIo()
-  const code = await tokenCreate({ config, output, clock, user, label: 'laptop', expires, env }, io)
+  const code = await exitOf(
+    tokenCreate({ config, output, clock, user, label: 'laptop', expires, env }, io),
+    io,
+  )
   return { code, out: out(), err: err() }
 }
 
@@ -79,7 +82,7 @@ describe('a token is made', () => {
     const { code, err } = await create('alice')
     expect(code).toBe(0)
     expect(err).toMatch(
-      /^gatebook: reading the secret env:ALICE: the variable is not set; if it is a SCRAM password, this token will not do for SCRAM\n/,
+      /^reading the secret env:ALICE: the variable is not set; if it is a SCRAM password, this token will not do for SCRAM\n/,
     )
   })
 
@@ -90,7 +93,7 @@ describe('a token is made', () => {
   ])('not for %s until %s', async (user, expires, message) => {
     const { code, out, err } = await create(user, expires)
     expect([code, out]).toEqual([2, ''])
-    expect(err).toContain(`gatebook: ${message}`)
+    expect(err).toContain(message)
     expect(stored()).toEqual([])
   })
 })
@@ -124,10 +127,10 @@ test('tokens are listed with their state, and revoked by their id', async () => 
 
 test('what is not there cannot be revoked, nor found without its database', async () => {
   const { io, err } = captureIo()
-  expect(await tokenRevoke({ config, output: 'text', clock, id: 'nothing' }, io)).toBe(2)
-  expect(err()).toBe('gatebook: no token has the id "nothing"\n')
+  expect(await exitOf(tokenRevoke({ config, output: 'text', clock, id: 'nothing' }, io), io)).toBe(2)
+  expect(err()).toBe('no token has the id "nothing"\n')
   const bad = captureIo()
   writeFileSync(config, changed([['data_dir: data', 'data_dir: elsewhere']]))
-  expect(await tokenList({ config, output: 'text', clock }, bad.io)).toBe(1)
-  expect(bad.err()).toMatch(/^gatebook: opening .*elsewhere\/accounts\.db: /)
+  expect(await exitOf(tokenList({ config, output: 'text', clock }, bad.io), bad.io)).toBe(1)
+  expect(bad.err()).toMatch(/^opening .*elsewhere\/accounts\.db: /)
 })

@@ -60,7 +60,7 @@ test.each<[string, SecretRef, string]>([
   [
     'a file that is not there',
     { source: 'file', name: '/nowhere' },
-    "reading the secret file:/nowhere: ENOENT: no such file or directory, open '/nowhere'",
+    'reading the secret file:/nowhere: there is no such file',
   ],
   [
     'a device without end',

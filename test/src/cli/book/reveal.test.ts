@@ -37,7 +37,7 @@ test('a proof with its data key shows what was said, and the book says who hande
   const record = String(checkBook(data).leaves.findIndex((leaf) => leaf.sid === sid && leaf.kind === 'op'))
   const output = join(data, '..', 'proof.json')
   const key = readFileSync(join(data, 'book.vkey'), 'utf8').trim()
-  const asked = { data, record, output, key, payloads: true }
+  const asked = { config, record, output, key, payloads: true }
   const reveal = (session: Parameters<typeof revealKey>[1]) =>
     revealKey({ config, reason: 'case 7' }, session)
   const io = collectingIo()

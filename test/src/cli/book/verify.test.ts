@@ -208,6 +208,8 @@ describe('verify', () => {
     await expect(run({ book: join(data, 'none'), key: vkey })).rejects.toThrow('there is no')
     await expect(run({ book, key: 'no key' })).rejects.toThrow('is no key')
     await expect(run({ book, key: vkey, checkpoint: [join(data, 'none')] })).rejects.toThrow(OperatorError)
+    writeFileSync(join(data, 'evidence.jsonl'), '')
+    await expect(run({ book: data, key: vkey })).rejects.toThrow('is the evidence of a session')
     sql('PRAGMA user_version = 9')
     await expect(run({ book, key: vkey })).rejects.toThrow('newer release')
     writeFileSync(book, 'no database')

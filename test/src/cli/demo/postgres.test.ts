@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startEmbeddedPostgres } from '../../../../src/cli/demo/postgres.ts'
 
 /** A temporary directory of our own, so that what is left in it is what these tests have left. */
@@ -45,6 +45,16 @@ test('a server that does not start says why, and leaves nothing behind either', 
 }, async () => {
   await expect(startEmbeddedPostgres('secret', { shared_buffers: 'nonsense' })).rejects.toThrow(
     'invalid value for parameter "shared_buffers": "nonsense"',
+  )
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test('where its package is missing, as in an installed gatebook, whoever wants it is told where it is', async () => {
+  const { arch } = process
+  onTestFinished(() => void Object.defineProperty(process, 'arch', { value: arch }))
+  Object.defineProperty(process, 'arch', { value: 'none' })
+  await expect(startEmbeddedPostgres('secret')).rejects.toThrow(
+    /-none, is not installed here\n {2}next: git clone/,
   )
   expect(readdirSync(folder)).toEqual([])
 })
