@@ -26,6 +26,24 @@ export function decodeLossy(bytes: Uint8Array): string {
   return utf8Lossy.decode(bytes)
 }
 
+const latin1 = new TextDecoder('latin1')
+/** Searched in one go. */
+const SEARCHED_BYTES = 64 << 10
+const MATCH_BYTES_MAX = 128
+
+/**
+ * Looks for what is ASCII and of at most MATCH_BYTES_MAX bytes. A long text is searched in pieces, so that it need not
+ * be a string as well, whose memory is as long and is given back much later.
+ */
+export function find(bytes: Uint8Array, pattern: RegExp): RegExpExecArray | null {
+  for (let at = 0; ; at += SEARCHED_BYTES - MATCH_BYTES_MAX) {
+    const isLast = at + SEARCHED_BYTES >= bytes.length
+    const piece = at === 0 && isLast ? bytes : bytes.subarray(at, at + SEARCHED_BYTES)
+    const found = pattern.exec(latin1.decode(piece))
+    if (found !== null || isLast) return found
+  }
+}
+
 /** Above this the system's encoder is faster than a loop. */
 const SHORT_TEXT = 64
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** argv in, exit code out. What an error means for the caller is decided here and nowhere else. */
 import './require-node.mjs'
+import './system/compiler.ts'
 import { program } from './cli/commands.ts'
 import { exitCodeOf } from './cli/exit.ts'
 

@@ -1,5 +1,5 @@
 /** What a prepared statement or a portal is to us: the text that runs when it is used. */
-import { encodeText } from '../bytes.ts'
+import { encodeText, find } from '../bytes.ts'
 import type { Payload } from '../events.ts'
 import { decodeLatin, scan, UNREADABLE } from './lexer.ts'
 import { type Names, nameKey } from './names.ts'
@@ -71,11 +71,10 @@ const UNREAD: readonly NameChange[] = [
 
 /** In their order in the text. What was read is compared with the server's tags later. */
 export function nameChanges(text: Uint8Array, reading: Reading): readonly NameChange[] {
-  const latin = decodeLatin(text)
-  if (!CANDIDATE.test(latin)) return NO_CHANGES
+  if (find(text, CANDIDATE) === null) return NO_CHANGES
   // The tags do not tell names: whoever gets another name read than the server reads would hide what runs by it.
   if (text.length > SCAN_BYTES_MAX || !dependable(text, reading)) return UNREAD
-  return scan(latin).statements.flatMap((words) => changeOf(words) ?? [])
+  return scan(decodeLatin(text)).statements.flatMap((words) => changeOf(words) ?? [])
 }
 
 function changeOf([verb, first, second]: readonly string[]): NameChange | undefined {
@@ -164,7 +163,7 @@ const SLASH = 0x2f
 /** The trace that a statement belongs to, from a comment in sqlcommenter's form. A claim of the client's. */
 export function traceOf(text: Uint8Array): string | undefined {
   if (!text.includes(SLASH)) return undefined
-  return TRACEPARENT.exec(decodeLatin(text))?.[1]
+  return find(text, TRACEPARENT)?.[1]
 }
 
 const HIGH_BIT = 0x80

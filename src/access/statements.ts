@@ -43,16 +43,16 @@ export function judgeStatement(
 }
 
 /**
- * Whether any decision can depend on what `text` does: if not, it need not be parsed at all. Under a role without
+ * Whether any decision can depend on what a text does, of which `mentions` tells a word: if not, it need not be parsed at all. Under a role without
  * limits only COPY PROGRAM is refused, and its word must stand in the text: keywords have no second spelling.
  */
 export function needsFacts(
   { rights, readOnly, target }: Access,
   { config }: LoadedConfig,
-  text: string,
+  mentions: (word: RegExp) => boolean,
 ): boolean {
   if (readOnly || config.policies.some((policy) => policyFits(policy, { target }))) return true
-  return !rights.some(({ role }) => isUnlimited(role)) || /program/i.test(text)
+  return !rights.some(({ role }) => isUnlimited(role)) || mentions(/program/i)
 }
 
 /** A disputed text may be anything, and what one parser read is one of the things it may be. */

@@ -76,7 +76,10 @@ export class DataKey {
   constructor(origin: string, sid: string, random: Random, limits = KEY_LIMITS) {
     this.sid = sid
     this.#limits = limits
-    this.#bytes = random(KEY_BYTES)
+    // A copy: what is drawn shares memory with what others draw, and would hold all of it as long as the session lives.
+    const drawn = random(KEY_BYTES)
+    this.#bytes = new Uint8Array(drawn)
+    drawn.fill(0)
     this.#key = createSecretKey(this.#bytes)
     this.#prefix = associatedPrefix(origin, sid)
     this.#random = random

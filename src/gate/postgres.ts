@@ -18,7 +18,7 @@ import { Doorkeeper } from './doorkeeper.ts'
 import type { Gate } from './gate.ts'
 import type { Intake } from './intake.ts'
 import type { Accepted } from './listen.ts'
-import type { Pump } from './pump.ts'
+import type { Pump, Pumped } from './pump.ts'
 import { pumpSession } from './pump-session.ts'
 import { DRAINING, targetFailed, unsupported } from './refusals.ts'
 import { Judge } from './statements.ts'
@@ -77,59 +77,79 @@ interface Admitted {
   readonly welcome: boolean
 }
 
-async function serveSession(gate: Gate, { talker, peer }: Accepted, admitted: Admitted): Promise<void> {
+async function serveSession(gate: Gate, accepted: Accepted, admitted: Admitted): Promise<void> {
+  const { session } = admitted
+  const { recorder } = gate.parts
+  try {
+    const begun = await begin(gate, accepted, admitted)
+    if (begun === undefined) return
+    const { why } = await begun.ended
+    if (recorder.failure === undefined) session.close(why)
+  } finally {
+    if (!session.closed && recorder.failure === undefined) session.close('client')
+  }
+}
+
+/**
+ * Reaches the target and pumps; undefined where nothing comes of it, as the client has been told. Nobody waits in here
+ * for the end: whatever the way to the target took would be held as long as the session lives.
+ */
+async function begin(
+  gate: Gate,
+  { talker, peer }: Accepted,
+  admitted: Admitted,
+): Promise<{ readonly ended: Promise<Pumped> } | undefined> {
   const { session, login, grant } = admitted
   const clientSecret = gate.parts.random(login.version === postgres.PROTOCOL_3_0 ? 4 : 32)
-  try {
-    const reached = await reach(gate, admitted, clientSecret)
-    if (reached.type === 'refused') {
-      session.close(reached.why)
-      return talker.leave(reached.told)
-    }
-    const { ready, target, intake, tls } = reached
-    if (gate.draining || session.closed) {
-      target.socket.destroy()
-      if (!session.closed) session.close('stop')
-      return talker.leave(postgres.refuse(DRAINING))
-    }
-    talker.socket.write(Buffer.concat([login.success, welcomeOf(gate, admitted), ready.welcome]))
-    const client = talker.take()
-    const targetSide = target.take()
-    const judge = new Judge(gate, grant, (text, dependable) => gate.parts.sql.read(text, dependable))
-    const relay = postgres.relay({
-      session: session.sid,
-      firstOperation: session.nextOp,
-      database: databaseOf(grant, login),
-      ready,
-      unguessable: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('hex'),
-      judge: true,
-      judgeAtOnce: (statement) => judge.verdict(statement),
-      readOnly: grant.readOnly,
-      replication: login.replication !== undefined,
-      parameters: gate.inForce.loaded.config.recording.sql.parameters,
-      statementBytesMax: gate.inForce.loaded.config.recording.sql.max_statement,
-      ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
-    })
-    let leave = (): void => {}
-    const { why } = await pumpSession(gate, {
-      relay,
-      session,
-      grant,
-      peer,
-      client: client.socket,
-      target: targetSide.socket,
-      ...(intake === undefined ? {} : { intake: { target: intake } }),
-      pending: { client: client.pending, target: targetSide.pending },
-      cancel: () => cancelAtTarget(gate, grant, { tls, pid: ready.pid, secret: ready.secret }),
-      judge,
-      onPump: (pump) => {
-        leave = gate.parts.cancels.enter(ready.pid, clientSecret, () => cancel(pump, relay, session))
-      },
-    }).finally(() => leave())
-    if (gate.parts.recorder.failure === undefined) session.close(why)
-  } finally {
-    if (!session.closed && gate.parts.recorder.failure === undefined) session.close('client')
+  const reached = await reach(gate, admitted, clientSecret)
+  if (reached.type === 'refused') {
+    session.close(reached.why)
+    talker.leave(reached.told)
+    return undefined
   }
+  const { ready, target, intake, tls } = reached
+  if (gate.draining || session.closed) {
+    target.socket.destroy()
+    if (!session.closed) session.close('stop')
+    talker.leave(postgres.refuse(DRAINING))
+    return undefined
+  }
+  const { pid, secret, parameters, welcome } = ready
+  talker.socket.write(Buffer.concat([login.success, welcomeOf(gate, admitted), welcome]))
+  const client = talker.take()
+  const targetSide = target.take()
+  const judge = new Judge(gate, grant, (text, dependable) => gate.parts.sql.read(text, dependable))
+  const relay = postgres.relay({
+    session: session.sid,
+    firstOperation: session.nextOp,
+    database: databaseOf(grant, login),
+    ready: { pid, parameters },
+    unguessable: Buffer.from(gate.parts.random(NONCE_BYTES)).toString('hex'),
+    judge: true,
+    judgeAtOnce: (statement) => judge.verdict(statement),
+    readOnly: grant.readOnly,
+    replication: login.replication !== undefined,
+    parameters: gate.inForce.loaded.config.recording.sql.parameters,
+    statementBytesMax: gate.inForce.loaded.config.recording.sql.max_statement,
+    ...(grant.access.maxRows === undefined ? {} : { rowsMax: grant.access.maxRows }),
+  })
+  let leave = (): void => {}
+  const ended = pumpSession(gate, {
+    relay,
+    session,
+    grant,
+    peer,
+    client: client.socket,
+    target: targetSide.socket,
+    ...(intake === undefined ? {} : { intake: { target: intake } }),
+    pending: { client: client.pending, target: targetSide.pending },
+    cancel: () => cancelAtTarget(gate, grant, { tls, pid, secret }),
+    judge,
+    onPump: (pump) => {
+      leave = gate.parts.cancels.enter(pid, clientSecret, () => cancel(pump, relay, session))
+    },
+  }).finally(() => leave())
+  return { ended }
 }
 
 /** Whoever sits before a psql reads it; a program would not know what to do with it. */

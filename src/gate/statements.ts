@@ -1,4 +1,5 @@
 /** A statement's text -> what it does -> whether this grant lets it run. */
+import { find } from '../../protocols/bytes.ts'
 import type { Refusal, Statement, Verdict } from '../../protocols/relay.ts'
 import type { StatementFacts } from '../../protocols/statement-facts.ts'
 import type { Grant } from '../access/authorize.ts'
@@ -37,8 +38,7 @@ export class Judge {
     }
     if (kept === true && this.#harmless.has(text)) return ALLOWED
     const { access } = this.#grant
-    const latin = Buffer.from(text.buffer, text.byteOffset, text.length).toString('latin1')
-    if (!needsFacts(access, loaded, latin)) {
+    if (!needsFacts(access, loaded, (word) => find(text, word) !== null)) {
       if (kept === true) this.#harmless.add(text)
       return ALLOWED
     }

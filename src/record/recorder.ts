@@ -173,6 +173,7 @@ export class Recorder {
   }
 
   #begin(start: SessionStart, key: DataKey): RecordedSession {
+    const { act, sub, target: tgt, who } = start
     const session = new RecordedSession(start.mode, {
       key,
       log: this.#log,
@@ -180,9 +181,8 @@ export class Recorder {
       compress: this.#options.compress,
       onClosed: (closed) => this.#open.delete(closed.sid),
       onFilling: (filling) => this.#cutLater(filling),
-      ...(this.#options.goOn === true ? { onBegun: (mark) => this.#begun(start.target ?? '', mark) } : {}),
+      ...(this.#options.goOn === true ? { onBegun: (mark) => this.#begun(tgt ?? '', mark) } : {}),
     })
-    const { act, sub, target: tgt, who } = start
     const payloads = who === undefined ? [] : [{ type: 'who' as const, body: who }]
     session.append({ kind: 'session.open', act, com: key.commitment, sub, tgt }, payloads)
     // Only now: what has no opening leaf must not be closed by one either.
