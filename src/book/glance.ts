@@ -14,6 +14,10 @@ const BACKSLASH = 0x5c
 const COMMA = 0x2c
 const QUOTE = 0x22
 const ZERO = 0x30
+/** In base64, in base64url, and in their own alphabet: none of them has a character that JSON escapes. */
+const HASH_CHARACTERS = 44
+const SALT_CHARACTERS = 22
+const SID_CHARACTERS = 16
 
 const label = (text: string): Uint8Array => Buffer.from(text, 'latin1')
 
@@ -56,13 +60,13 @@ function operation(bytes: Uint8Array): Leaf | undefined {
     out: at.string(OUT),
     par: at.has(PAR) ? at.int() : undefined,
     parts: at.has(PARTS) ? at.int() : undefined,
-    prev: at.string(PREV),
+    prev: at.token(PREV, HASH_CHARACTERS),
     ref: at.has(REFS) ? refs(at) : undefined,
     rows: at.has(ROWS) ? at.int() : undefined,
     rule: at.has(RULE) ? at.text() : undefined,
-    salt: at.string(SALT),
+    salt: at.token(SALT, SALT_CHARACTERS),
     seq: at.number(SEQ),
-    sid: at.string(SID),
+    sid: at.token(SID, SID_CHARACTERS),
     ts: at.number(TS),
     v: 1,
   }
@@ -73,7 +77,12 @@ function operation(bytes: Uint8Array): Leaf | undefined {
 function refs(at: Place): Ref[] {
   const found: Ref[] = []
   do {
-    found.push({ h: at.string(REF), i: at.number(INDEX), n: at.number(LENGTH), t: at.string(TYPE) })
+    found.push({
+      h: at.token(REF, HASH_CHARACTERS),
+      i: at.number(INDEX),
+      n: at.number(LENGTH),
+      t: at.string(TYPE),
+    })
     at.expect(REF_END)
   } while (at.comma())
   at.expect(REFS_END)
@@ -89,7 +98,8 @@ class Place {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
-    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+    const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes)
+    this.#text = buffer.toString('latin1')
   }
 
   get isEnd(): boolean {
@@ -112,6 +122,16 @@ class Place {
     if (this.#bytes[this.#at] !== COMMA) return false
     this.#at++
     return true
+  }
+
+  /** Of a length that is always the same, so that its end need not be looked for. */
+  token(before: Uint8Array, characters: number): string {
+    this.expect(before)
+    const start = this.#at
+    const end = start + characters
+    if (this.#bytes[end] !== QUOTE) this.#strayed = true
+    this.#at = end + 1
+    return this.#text.slice(start, end)
   }
 
   string(before: Uint8Array): string {

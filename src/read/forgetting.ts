@@ -7,7 +7,8 @@ import type { Database as Book } from 'better-sqlite3'
 import type { Database } from 'better-sqlite3-multiple-ciphers'
 import { type Leaf, parseLeaf } from '../book/format.ts'
 import { readLeafBytes } from '../book/reader.ts'
-import { type Deriver, type Facts, PLACES } from './derive.ts'
+import { type Deriver, type Facts, PLACES, SPAN_IDS, spanOf } from './derive.ts'
+import { type MarkedRow, type Marks, markOf, ROWS_OF_SESSION } from './marks.ts'
 import type { Names } from './names.ts'
 import type { OpenSessions } from './open-sessions.ts'
 import type { Unsealer } from './unseal.ts'
@@ -19,8 +20,7 @@ interface Parts {
   readonly deriver: Deriver
 }
 
-interface EntryRow {
-  readonly id: number
+interface EntryRow extends MarkedRow {
   readonly actor: number | null
   readonly addr: number | null
   readonly db: number | null
@@ -37,14 +37,16 @@ export class Forgetting {
   readonly #parts: Parts
   readonly #names: Names
   readonly #sessions: OpenSessions
+  readonly #marks: Marks
   /** Rows whose words were taken away in this forgetting. */
   readonly #wordless = new Set<number>()
   #untidy = false
 
-  constructor(parts: Parts, names: Names, sessions: OpenSessions) {
+  constructor(parts: Parts, names: Names, sessions: OpenSessions, marks: Marks) {
     this.#parts = parts
     this.#names = names
     this.#sessions = sessions
+    this.#marks = marks
   }
 
   erase({ scope, seq }: Leaf): void {
@@ -69,11 +71,12 @@ export class Forgetting {
     // The opening of a session that has not closed below stays.
     const gone = `id < ${first} AND action NOT IN (${kept.join(',')}) AND NOT (action = ${opening} AND EXISTS
       (SELECT 1 FROM session s WHERE s.n = entry.session AND ${OUTLIVES}))`
-    const rows = index.prepare(`SELECT * FROM entry WHERE ${gone}`).all({ below: first }) as EntryRow[]
+    const rows = index.prepare(`SELECT * FROM entry WHERE ${gone}`).all({ below }) as EntryRow[]
     for (const row of rows) this.#drop(row)
     index.prepare('DELETE FROM chunk WHERE seq < ?').run(below)
+    this.#marks.settle()
     index.exec(`
-      DELETE FROM session WHERE n NOT IN (SELECT session FROM entry WHERE session IS NOT NULL);
+      DELETE FROM session WHERE NOT EXISTS (SELECT 1 FROM mark WHERE what = ${markOf('session', 'n')});
       DELETE FROM session_role WHERE session NOT IN (SELECT n FROM session);
     `)
     this.#finish()
@@ -91,11 +94,13 @@ export class Forgetting {
   #begin(): void {
     this.#names.flush()
     this.#sessions.flush()
+    this.#marks.flush()
   }
 
   #finish(): void {
     for (const id of this.#wordless) this.#inherit(id)
     this.#wordless.clear()
+    this.#marks.settle()
     this.#names.forget(this.#parts.index)
     this.#sessions.forget()
     this.#parts.unsealer.forget()
@@ -106,9 +111,17 @@ export class Forgetting {
   /** The words that stood at a row which is forgotten stand at the next one that says the same. */
   #inherit(said: number): void {
     const { index, deriver } = this.#parts
-    const heir = index.prepare('SELECT min(id) FROM entry WHERE said = ?').pluck().get(said) as number | null
-    if (heir === null || heir === said) return
-    index.prepare('UPDATE entry SET said = ? WHERE said = ?').run(heir, said)
+    const rows = index
+      .prepare('SELECT id FROM entry WHERE said = ? AND id BETWEEN ? AND ? ORDER BY id')
+      .pluck()
+      .all(said, said, (spanOf(said) + 1) * SPAN_IDS - 1) as number[]
+    const [heir] = rows
+    if (heir === undefined || heir === said) return
+    const update = index.prepare('UPDATE entry SET said = ? WHERE id = ?')
+    for (const id of rows) {
+      update.run(heir, id)
+      for (const one of [said, heir]) this.#marks.touch({ id, said: one })
+    }
     const leaf = this.#leaf(Math.floor(heir / PLACES))
     const text = leaf === undefined ? undefined : deriver.text(leaf)
     if (text !== undefined) index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)').run(heir, text)
@@ -120,7 +133,7 @@ export class Forgetting {
     const closed = this.#parts.index
       .prepare(`SELECT sid FROM session s WHERE NOT (${OUTLIVES})`)
       .pluck()
-      .all({ below: below * PLACES }) as string[]
+      .all({ below }) as string[]
     for (const sid of closed) this.#session(sid)
   }
 
@@ -130,7 +143,7 @@ export class Forgetting {
     const n = this.#number(sid)
     if (n === undefined) return
     const own = this.#pseudonym(n)
-    const rows = index.prepare('SELECT * FROM entry WHERE session = ?').all(n) as EntryRow[]
+    const rows = this.#rowsOf(n)
     const blank = index.prepare(
       `UPDATE entry SET actor = ?, addr = NULL, db = NULL, trace = NULL, shape = NULL, said = NULL WHERE id = ?`,
     )
@@ -145,6 +158,7 @@ export class Forgetting {
       const subject = sub.get(row.id) as number | null
       const actor = subject === null ? null : this.#names.take('actor', this.#value(subject))
       blank.run(actor, row.id)
+      this.#marks.touch({ id: row.id, actor })
     }
     this.#blankSession(n, own)
   }
@@ -161,11 +175,8 @@ export class Forgetting {
     const n = this.#number(sid)
     if (n === undefined) return
     if (gone.has(0) && this.#opensWithWho(n)) this.#person(n, gone)
-    const rows = this.#parts.index
-      .prepare('SELECT * FROM entry WHERE session = ? ORDER BY id')
-      .all(n) as EntryRow[]
     const dropped = new Set<number>()
-    for (const row of rows) {
+    for (const row of this.#rowsOf(n)) {
       const seq = Math.floor(row.id / PLACES)
       if (dropped.has(seq)) {
         this.#drop(row)
@@ -192,16 +203,17 @@ export class Forgetting {
 
   #update(id: number, facts: Facts): void {
     const names = this.#names
+    const row = {
+      id,
+      actor: names.take('actor', facts.actor),
+      addr: names.take('ip', facts.address),
+      trace: names.take('trace', facts.trace),
+      shape: names.takeShape(facts.understood),
+    }
     this.#parts.index
       .prepare('UPDATE entry SET actor = ?, addr = ?, db = ?, trace = ?, shape = ? WHERE id = ?')
-      .run(
-        names.take('actor', facts.actor),
-        names.take('ip', facts.address),
-        names.take('db', facts.database),
-        names.take('trace', facts.trace),
-        names.takeShape(facts.understood),
-        id,
-      )
+      .run(row.actor, row.addr, names.take('db', facts.database), row.trace, row.shape, id)
+    this.#marks.touch(row)
     this.#write(id, facts.text)
   }
 
@@ -218,7 +230,7 @@ export class Forgetting {
     const own = this.#pseudonym(n)
     this.#blankSession(n, own)
     this.#sessions.forget()
-    const rows = index.prepare('SELECT * FROM entry WHERE session = ?').all(n) as EntryRow[]
+    const rows = this.#rowsOf(n)
     const update = index.prepare('UPDATE entry SET actor = ?, addr = NULL WHERE id = ?')
     for (const row of rows) {
       const leaf = this.#leaf(Math.floor(row.id / PLACES))
@@ -228,7 +240,10 @@ export class Forgetting {
       }
       this.#names.give(row.actor)
       this.#names.give(row.addr)
-      update.run(own === undefined ? null : this.#names.take('actor', own), row.id)
+      const actor = own === undefined ? null : this.#names.take('actor', own)
+      update.run(actor, row.id)
+      this.#marks.touch(row)
+      this.#marks.touch({ id: row.id, actor })
     }
   }
 
@@ -256,6 +271,7 @@ export class Forgetting {
   #give(row: EntryRow): void {
     for (const id of [row.actor, row.addr, row.db, row.trace]) this.#names.give(id)
     this.#names.giveShape(row.shape)
+    this.#marks.touch(row)
   }
 
   #words(id: number): void {
@@ -269,6 +285,11 @@ export class Forgetting {
       'SELECT value FROM name WHERE id = (SELECT action FROM entry WHERE id = ?)',
     )
     return /^ssh\.(?:output|input|command)$/.test(String(action.pluck().get(id)))
+  }
+
+  #rowsOf(session: number): EntryRow[] {
+    const rows = this.#parts.index.prepare(`SELECT e.* FROM ${ROWS_OF_SESSION} ORDER BY m.span, e.id`)
+    return rows.all(session) as EntryRow[]
   }
 
   #number(sid: string): number | undefined {
@@ -290,5 +311,5 @@ export class Forgetting {
   }
 }
 
-/** Of a session `s`: open still, or closed by a record that is not below. Its last row is the close. */
-const OUTLIVES = `(s.closed IS NULL OR (SELECT max(e.id) FROM entry e WHERE e.session = s.n) >= :below)`
+/** Of a session `s`: open still, or closed by a record that is not below. */
+const OUTLIVES = `(s.closed IS NULL OR s.closing >= :below)`

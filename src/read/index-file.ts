@@ -10,7 +10,7 @@ import Sqlite, { type Database } from 'better-sqlite3-multiple-ciphers'
 import type { Kek, WrappedKey } from '../book/keys.ts'
 
 /** Another version is rebuilt. Raise it with every change of the tables or of what derive.ts says. */
-const VERSION = 2
+const VERSION = 3
 const PAGE_BYTES = 8192
 /** AEGIS-256: a nonce and a tag for each page, by the processor's own AES. */
 const CIPHER = 'aegis'
@@ -56,7 +56,7 @@ CREATE TABLE shape_table(shape INTEGER NOT NULL, name INTEGER NOT NULL, place IN
 CREATE INDEX verb_shapes ON shape_verb(name, shape);
 CREATE INDEX table_shapes ON shape_table(name, shape);
 CREATE TABLE session(n INTEGER PRIMARY KEY, sid TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, ts INTEGER NOT NULL, proto INTEGER NOT NULL,
-  actor INTEGER, sub INTEGER, target INTEGER, addr INTEGER, client TEXT, closed INTEGER, why TEXT, last INTEGER NOT NULL,
+  actor INTEGER, sub INTEGER, target INTEGER, addr INTEGER, client TEXT, closed INTEGER, closing INTEGER, why TEXT, last INTEGER NOT NULL,
   ops INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0, denied INTEGER NOT NULL DEFAULT 0, terminal INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX session_seq ON session(seq);
 CREATE INDEX session_open ON session(n) WHERE closed IS NULL;
@@ -66,15 +66,9 @@ CREATE TABLE chunk(session INTEGER NOT NULL, op INTEGER NOT NULL, seq INTEGER NO
 CREATE TABLE entry(id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, action INTEGER NOT NULL, session INTEGER, op INTEGER, par INTEGER,
   actor INTEGER, sub INTEGER, target INTEGER, addr INTEGER, proto INTEGER, db INTEGER, shape INTEGER, trace INTEGER, flags INTEGER NOT NULL,
   out INTEGER, code INTEGER, rows INTEGER, bytes INTEGER, dur INTEGER, fin INTEGER, said INTEGER) STRICT;
-CREATE INDEX by_session ON entry(session, id);
-CREATE INDEX by_actor ON entry(actor, id, shape, target);
-CREATE INDEX by_target ON entry(target, id, shape);
-CREATE INDEX by_shape ON entry(shape, id) WHERE shape IS NOT NULL;
-CREATE INDEX by_action ON entry(action, id);
-CREATE INDEX by_addr ON entry(addr, id);
-CREATE INDEX by_trouble ON entry(out, id) WHERE out IS NULL OR out > 1;
-CREATE INDEX by_said ON entry(said, id) WHERE said IS NOT NULL;
-CREATE INDEX by_trace ON entry(trace, id) WHERE trace IS NOT NULL;
+CREATE INDEX by_trouble ON entry(out, id) WHERE out > 1;
+CREATE INDEX by_open ON entry(session, op) WHERE out IS NULL;
+CREATE TABLE mark(what INTEGER NOT NULL, span INTEGER NOT NULL, runs TEXT NOT NULL, PRIMARY KEY(what, span)) STRICT, WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5(text, content='', contentless_delete=1, tokenize="unicode61 remove_diacritics 0 tokenchars '_$'");
 INSERT INTO words(words, rank) VALUES('secure-delete', 1);
 `

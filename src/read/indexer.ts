@@ -10,8 +10,10 @@ import { glanceLeaf } from '../book/glance.ts'
 import { readLeafBytes } from '../book/reader.ts'
 import { leafHash } from '../book/tree.ts'
 import { type Deriver, type Facts, INDEXED_CHARACTERS_MAX, PLACES, spanOf } from './derive.ts'
+import { Entries } from './entries.ts'
 import { Forgetting } from './forgetting.ts'
 import { FLAG } from './index-file.ts'
+import { Marks } from './marks.ts'
 import { Names } from './names.ts'
 import { type IndexedSession, OpenSessions } from './open-sessions.ts'
 import { OUTCOMES, PROTOCOLS } from './search/keys.ts'
@@ -29,8 +31,6 @@ export interface IndexerParts {
 export const NO_OUTCOME = 0
 export const STILL_OPEN = null
 
-const ENTRY = `INSERT INTO entry(id, ts, action, session, op, par, actor, sub, target, addr, proto, db, shape, trace, flags, out,
-  code, rows, bytes, dur, said) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 /** Longer ones seldom come again, and each is remembered whole. */
 const REPEATED_CHARACTERS_MAX = 4096
 const OPEN_OPERATIONS_KEPT = 200_000
@@ -39,18 +39,16 @@ export class Indexer {
   readonly #parts: IndexerParts
   readonly #names: Names
   readonly #sessions: OpenSessions
+  readonly #entries: Entries
+  readonly #marks: Marks
   readonly #forgetting: Forgetting
   /** Entries of operations without outcome, by session and number; whether they are known to have a recording. */
   readonly #open = new Map<string, { readonly id: number; recorded: boolean }>()
   /** The row at which a text's words stand, of those in the span that was read last. */
   readonly #texts = new Map<string, number>()
   #span = -1
-  readonly #insert: Statement
   readonly #word: Statement
-  readonly #end: Statement
   readonly #chunk: Statement
-  readonly #recorded: Statement
-  readonly #findOpen: Statement
   readonly #putState: Statement
   #next: number
 
@@ -59,17 +57,11 @@ export class Indexer {
     const { index } = parts
     this.#names = new Names(index)
     this.#sessions = new OpenSessions(index, this.#names)
-    this.#forgetting = new Forgetting(parts, this.#names, this.#sessions)
-    this.#insert = index.prepare(ENTRY)
+    this.#entries = new Entries(index)
+    this.#marks = new Marks(index)
+    this.#forgetting = new Forgetting(parts, this.#names, this.#sessions, this.#marks)
     this.#word = index.prepare('INSERT INTO words(rowid, text) VALUES (?,?)')
-    this.#end = index.prepare(
-      'UPDATE entry SET out = ?, code = ?, rows = ?, bytes = ?, dur = ?, fin = ? WHERE id = ?',
-    )
     this.#chunk = index.prepare('INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?)')
-    this.#recorded = index.prepare(`UPDATE entry SET flags = flags | ${FLAG.recording} WHERE id = ?`)
-    this.#findOpen = index
-      .prepare('SELECT id FROM entry WHERE session = ? AND op = ? AND out IS NULL ORDER BY id LIMIT 1')
-      .pluck()
     this.#putState = index.prepare(
       'INSERT INTO state VALUES (1,?,?,?) ON CONFLICT DO UPDATE SET next = excluded.next, hash = excluded.hash',
     )
@@ -123,6 +115,8 @@ export class Indexer {
     if (last === undefined) return 0
     this.#names.flush()
     this.#sessions.flush()
+    this.#entries.flush()
+    this.#marks.flush()
     this.#putState.run(this.#next, hexOf(last), this.#parts.origin)
     return taken
   }
@@ -155,6 +149,7 @@ export class Indexer {
     if (session !== undefined) this.#tally(leaf, session)
     if (leaf.kind !== 'erase' && leaf.kind !== 'retain') return
     this.#texts.clear()
+    this.#entries.flush()
     if (leaf.kind === 'erase') this.#forgetting.erase(leaf)
     else this.#forgetting.retain(leaf)
   }
@@ -177,6 +172,7 @@ export class Indexer {
     if (out === 'denied') session.denied++
     if (kind === 'session.close') {
       session.closed = leaf.ts
+      session.closing = leaf.seq
       session.why = leaf.why
     }
     this.#sessions.touch(session, leaf.ts)
@@ -191,31 +187,32 @@ export class Indexer {
       (facts.params ? FLAG.params : 0) | (facts.quiet ? FLAG.quiet : 0) | (recording ? FLAG.recording : 0)
     const names = this.#names
     const measured = isOwn && kind !== 'data'
-    const said = this.#said(id, facts.text, measured)
-    this.#insert.run(
+    const row = {
       id,
-      leaf.ts,
-      names.take('action', facts.action),
-      session?.n ?? null,
-      op ?? null,
-      leaf.par ?? null,
-      names.take('actor', facts.actor),
-      names.take('sub', facts.sub),
-      names.take('target', facts.target),
-      names.take('ip', facts.address),
-      session === undefined ? PROTOCOLS.indexOf('gateway') : PROTOCOLS.indexOf(session.facts.protocol),
-      names.take('db', facts.database),
-      names.takeShape(facts.understood),
-      names.take('trace', facts.trace),
+      ts: leaf.ts,
+      action: names.take('action', facts.action),
+      session: session?.n ?? null,
+      op: op ?? null,
+      par: leaf.par ?? null,
+      actor: names.take('actor', facts.actor),
+      sub: names.take('sub', facts.sub),
+      target: names.take('target', facts.target),
+      addr: names.take('ip', facts.address),
+      proto: PROTOCOLS.indexOf(session?.facts.protocol ?? 'gateway'),
+      db: names.take('db', facts.database),
+      shape: names.takeShape(facts.understood),
+      trace: names.take('trace', facts.trace),
       flags,
-      kind === 'op.begin' ? STILL_OPEN : outcomeOf(leaf.out),
-      measured ? names.take('code', leaf.code) : null,
-      measured ? (leaf.rows ?? null) : null,
-      measured ? (leaf.bytes ?? null) : null,
-      measured ? (leaf.dur ?? null) : null,
-      said,
-    )
-    if (said === id) this.#word.run(id, facts.text?.slice(0, INDEXED_CHARACTERS_MAX))
+      out: kind === 'op.begin' ? STILL_OPEN : outcomeOf(leaf.out),
+      code: measured ? names.take('code', leaf.code) : null,
+      rows: measured ? (leaf.rows ?? null) : null,
+      bytes: measured ? (leaf.bytes ?? null) : null,
+      dur: measured ? (leaf.dur ?? null) : null,
+      said: this.#said(id, facts.text, measured),
+    }
+    this.#entries.add(row)
+    this.#marks.add(row)
+    if (row.said === id) this.#word.run(id, facts.text?.slice(0, INDEXED_CHARACTERS_MAX))
     if (kind === 'op.begin') this.#remember(`${sid}.${op}`, id)
   }
 
@@ -242,7 +239,7 @@ export class Indexer {
   #openEntry(leaf: Leaf, session: IndexedSession | undefined): { id: number; recorded: boolean } | undefined {
     const known = this.#open.get(`${leaf.sid}.${leaf.op}`)
     if (known !== undefined || session === undefined) return known
-    const id = this.#findOpen.get(session.n, leaf.op) as number | undefined
+    const id = this.#entries.findOpen(session.n, leaf.op)
     return id === undefined ? undefined : { id, recorded: false }
   }
 
@@ -253,9 +250,9 @@ export class Indexer {
     if (session !== undefined) this.#tally(leaf, session)
     // Its begin may have been removed by retention.
     if (entry === undefined) return
-    const { out, code, rows, bytes, dur } = leaf
+    const { out, code, rows = null, bytes = null, dur = null, seq } = leaf
     const codeId = this.#names.take('code', code)
-    this.#end.run(outcomeOf(out), codeId, rows ?? null, bytes ?? null, dur ?? null, leaf.seq, entry.id)
+    this.#entries.end(entry.id, { out: outcomeOf(out), code: codeId, rows, bytes, dur, fin: seq })
   }
 
   #stream(leaf: Leaf): void {
@@ -266,7 +263,7 @@ export class Indexer {
     this.#chunk.run(session.n, op, seq, stream, t0, bytes)
     const entry = this.#openEntry(leaf, session)
     if (entry !== undefined && !entry.recorded) {
-      this.#recorded.run(entry.id)
+      this.#entries.markRecorded(entry.id)
       entry.recorded = true
     }
     if (stream === 'tty') session.terminal = true

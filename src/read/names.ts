@@ -21,7 +21,7 @@ export class Names {
   readonly #countShape: Statement
   readonly #addVerb: Statement
   readonly #addTable: Statement
-  readonly #known = new Map<NameKind, Remembered<Counted>>()
+  readonly #known = byKind()
   readonly #shapes = new Remembered<Counted>(KEPT)
   /** Those of this batch, which are written at its end. */
   readonly #taken = new Set<Counted>()
@@ -53,7 +53,7 @@ export class Names {
   }
 
   #name(kind: NameKind, value: string): Counted {
-    const names = this.#namesOf(kind)
+    const names = this.#known[kind]
     const known = names.get(value)
     if (known !== undefined) return known
     const found = this.#find.get(NAME_KINDS[kind], value) as number | undefined
@@ -61,14 +61,6 @@ export class Names {
     const name = { id, more: 0 }
     names.set(value, name)
     return name
-  }
-
-  #namesOf(kind: NameKind): Remembered<Counted> {
-    const known = this.#known.get(kind)
-    if (known !== undefined) return known
-    const names = new Remembered<Counted>(KEPT)
-    this.#known.set(kind, names)
-    return names
   }
 
   takeShape(understood: Understood | undefined): number | null {
@@ -119,9 +111,14 @@ export class Names {
       DELETE FROM name WHERE kind = ${NAME_KINDS.table} AND id NOT IN (SELECT name FROM shape_table);
       DELETE FROM name WHERE kind = ${NAME_KINDS.role} AND id NOT IN (SELECT name FROM session_role);
     `)
-    this.#known.clear()
+    for (const names of Object.values(this.#known)) names.clear()
     this.#shapes.clear()
   }
+}
+
+function byKind(): Record<NameKind, Remembered<Counted>> {
+  const kinds = Object.keys(NAME_KINDS).map((kind) => [kind, new Remembered<Counted>(KEPT)])
+  return Object.fromEntries(kinds) as Record<NameKind, Remembered<Counted>>
 }
 
 function write(count: Statement, taken: Set<Counted>, given: Map<number, number>): void {

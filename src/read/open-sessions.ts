@@ -16,6 +16,8 @@ export interface IndexedSession {
   terminal: boolean
   last: number
   closed: number | undefined
+  /** The record that closed it. */
+  closing: number | undefined
   why: string | undefined
 }
 
@@ -37,10 +39,10 @@ export class OpenSessions {
     this.#addRole = db.prepare('INSERT OR IGNORE INTO session_role VALUES (?,?)')
     this.#update = db.prepare(
       `UPDATE session SET ops = ops + ?, errors = errors + ?, denied = denied + ?, terminal = max(terminal, ?),
-       last = ?, closed = ?, why = ? WHERE n = ?`,
+       last = ?, closed = ?, closing = ?, why = ? WHERE n = ?`,
     )
     this.#find = db.prepare(
-      `SELECT n, proto, closed, why, last, client, (SELECT value FROM name WHERE id = actor) AS actor,
+      `SELECT n, proto, closed, closing, why, last, client, (SELECT value FROM name WHERE id = actor) AS actor,
        (SELECT value FROM name WHERE id = sub) AS sub, (SELECT value FROM name WHERE id = target) AS target,
        (SELECT value FROM name WHERE id = addr) AS address FROM session WHERE sid = ?`,
     )
@@ -95,8 +97,15 @@ export class OpenSessions {
       ...(client === undefined ? {} : { client }),
       roles: this.#roles.all(n) as string[],
     }
-    const closed = row['closed'] === null ? undefined : Number(row['closed'])
-    return this.#keep(sid, { ...blank(n, facts), last: Number(row['last']), closed, why: text('why') })
+    const number = (name: string): number | undefined => (row[name] === null ? undefined : Number(row[name]))
+    const [closed, closing] = ['closed', 'closing'].map(number)
+    return this.#keep(sid, {
+      ...blank(n, facts),
+      last: Number(row['last']),
+      closed,
+      closing,
+      why: text('why'),
+    })
   }
 
   #keep(sid: string, session: IndexedSession): IndexedSession {
@@ -106,8 +115,18 @@ export class OpenSessions {
 
   flush(): void {
     for (const session of this.#changed) {
-      const { ops, errors, denied, terminal, last, closed, why, n } = session
-      this.#update.run(ops, errors, denied, terminal ? 1 : 0, last, closed ?? null, why ?? null, n)
+      const { ops, errors, denied, terminal, last, closed, closing, why, n } = session
+      this.#update.run(
+        ops,
+        errors,
+        denied,
+        terminal ? 1 : 0,
+        last,
+        closed ?? null,
+        closing ?? null,
+        why ?? null,
+        n,
+      )
       Object.assign(session, { ops: 0, errors: 0, denied: 0 })
     }
     this.#changed.clear()
@@ -126,5 +145,5 @@ export class OpenSessions {
 
 function blank(n: number, facts: SessionFacts): IndexedSession {
   const counts = { ops: 0, errors: 0, denied: 0, terminal: false, last: 0 }
-  return { n, facts, ...counts, closed: undefined, why: undefined }
+  return { n, facts, ...counts, closed: undefined, closing: undefined, why: undefined }
 }

@@ -7,7 +7,8 @@ import { proveRecord } from '../book/prove.ts'
 import { BookSource } from '../book/source.ts'
 import { inclusionProof } from '../book/tree.ts'
 import type { EvidenceAnswer, Frame, FramesAnswer } from './answers.ts'
-import { type Deriver, PLACES } from './derive.ts'
+import { type Deriver, PLACES, spanOf } from './derive.ts'
+import { ROWS_OF_SESSION } from './marks.ts'
 import { type Asker, type EvidenceQuestion, type FramesQuestion, NoAnswer } from './questions.ts'
 import type { Records } from './records.ts'
 import type { IndexedSessionRow, Sessions } from './sessions.ts'
@@ -80,7 +81,7 @@ export class Recordings {
 
   #isOpen(n: number, op: number): boolean {
     const found = this.#parts.index
-      .prepare('SELECT 1 FROM entry WHERE session = ? AND op = ? AND out IS NULL LIMIT 1')
+      .prepare('SELECT 1 FROM entry INDEXED BY by_open WHERE session = ? AND op = ? AND out IS NULL LIMIT 1')
       .get(n, op)
     return found !== undefined
   }
@@ -126,16 +127,15 @@ export class Recordings {
   #records(n: number, after: number): number[] {
     const { index } = this.#parts
     const limit = EVIDENCE_RECORDS + 1
+    const from = (after + 1) * PLACES
     const own = index
       .prepare(
-        `SELECT DISTINCT id / ${PLACES} FROM entry INDEXED BY by_session WHERE session = ? AND id >= ? ORDER BY id LIMIT ?`,
+        `SELECT DISTINCT e.id / ${PLACES} FROM ${ROWS_OF_SESSION} AND m.span >= ? AND e.id >= ? ORDER BY m.span, e.id LIMIT ?`,
       )
       .pluck()
-      .all(n, (after + 1) * PLACES, limit) as number[]
+      .all(n, spanOf(from), from, limit) as number[]
     const ends = index
-      .prepare(
-        'SELECT fin FROM entry INDEXED BY by_session WHERE session = ? AND fin > ? ORDER BY fin LIMIT ?',
-      )
+      .prepare(`SELECT e.fin FROM ${ROWS_OF_SESSION} AND e.fin > ? ORDER BY e.fin LIMIT ?`)
       .pluck()
       .all(n, after, limit) as number[]
     const chunks = index

@@ -13,6 +13,7 @@ import {
   type SummaryAnswer,
 } from './answers.ts'
 import { PLACES, spanOf } from './derive.ts'
+import { markOf, rowsMarked } from './marks.ts'
 import type { Asker, CompleteQuestion, FollowQuestion, SearchQuestion, SummaryQuestion } from './questions.ts'
 import { NoAnswer } from './questions.ts'
 import type { Rows } from './rows.ts'
@@ -74,13 +75,11 @@ export class Searching {
 
   /** Ids of what a query finds, under the asker's rights. */
   ids(query: string, asker: Asker, wanted: Wanted, order: 'ASC' | 'DESC'): number[] {
-    const { from, id, bySpans } = this.#plan(query, asker, wanted)
-    if (bySpans) return this.#idsBySpans(`${from} ORDER BY ${id} ${order}`, wanted.rows, order)
+    const { from, order: by, bySpans } = this.#plan(query, asker, wanted)
+    const ordered = `${from} ORDER BY ${by.map((one) => `${one} ${order}`).join(', ')}`
+    if (bySpans) return this.#idsBySpans(ordered, wanted.rows, order)
     const limit = Number.isFinite(wanted.rows) ? ` LIMIT ${wanted.rows}` : ''
-    return this.#parts.index
-      .prepare(`SELECT e.id ${from} ORDER BY ${id} ${order}${limit}`)
-      .pluck()
-      .all() as number[]
+    return this.#parts.index.prepare(`SELECT e.id ${ordered}${limit}`).pluck().all() as number[]
   }
 
   /** Reads whole spans until there are enough, and puts them in order. */
@@ -117,7 +116,7 @@ export class Searching {
     const found =
       rows < this.#parts.scatteredRowsMax
         ? `s.n IN (SELECT e.session ${from})`
-        : `EXISTS (SELECT 1 FROM entry e INDEXED BY by_session WHERE e.session = s.n AND ${every})`
+        : `EXISTS (SELECT 1 FROM ${rowsMarked('session')} WHERE m.what = ${markOf('session', 's.n')} AND ${every})`
     return index
       .prepare(`SELECT s.n FROM session s WHERE ${found} AND ${common} ${tail}`)
       .pluck()
@@ -128,12 +127,12 @@ export class Searching {
     const compiled = this.#compile(query)
     const allowed = facets.filter((key) => Object.hasOwn(COLUMNS, key) && mayFacet(key, asker))
     const scopes = this.#contentScope(asker, allowed, compiled.content)
-    const { from, id } = this.#plan(query, asker, { rows: SUMMARY_ROWS_MAX })
+    const { from, order } = this.#plan(query, asker, { rows: SUMMARY_ROWS_MAX })
     const columns = `e.ts, ${allowed
       .map((key) => COLUMNS[key])
       .concat('1')
       .join(', ')}, ${scopes}`
-    const tail = `ORDER BY ${id} DESC LIMIT ${SUMMARY_ROWS_MAX + 1}`
+    const tail = `${newestFirst(order)} LIMIT ${SUMMARY_ROWS_MAX + 1}`
     const rows = this.#parts.index
       .prepare(`SELECT ${columns} ${from} ${tail}`)
       .raw()
@@ -180,9 +179,9 @@ export class Searching {
   #newest(key: FacetKey, rest: string, asker: Asker): readonly FacetValue[] {
     const query = isQuery(rest) ? rest : ''
     const scopes = this.#contentScope(asker, [key], this.#compile(query).content)
-    const { from, id } = this.#plan(query, asker, { rows: COMPLETION_ROWS })
+    const { from, order } = this.#plan(query, asker, { rows: COMPLETION_ROWS })
     const tally = new Tally([key])
-    const sql = `SELECT e.ts, ${COLUMNS[key]}, 1, ${scopes} ${from} ORDER BY ${id} DESC LIMIT ${COMPLETION_ROWS}`
+    const sql = `SELECT e.ts, ${COLUMNS[key]}, 1, ${scopes} ${from} ${newestFirst(order)} LIMIT ${COMPLETION_ROWS}`
     for (const row of this.#parts.index.prepare(sql).raw().iterate() as IterableIterator<(number | null)[]>)
       tally.add(row)
     return this.#facet(key, tally.counts[0])
@@ -296,6 +295,11 @@ export function histogramOf(times: readonly number[], bars: number): NonNullable
     counts[bar] = (counts[bar] ?? 0) + 1
   }
   return { from, barMicros, counts }
+}
+
+/** For counting: rows of one span may come in any order. */
+function newestFirst([first]: readonly string[]): string {
+  return `ORDER BY ${first} DESC`
 }
 
 function isContent(key: FacetKey): boolean {

@@ -12,8 +12,9 @@ import type {
   TimelineAnswer,
 } from './answers.ts'
 import { PAGE_ROWS_MAX } from './answers.ts'
-import { type Deriver, markerOf } from './derive.ts'
+import { type Deriver, markerOf, spanOf } from './derive.ts'
 import { FLAG } from './index-file.ts'
+import { ROWS_OF_SESSION } from './marks.ts'
 import { type Asker, NoAnswer, type SessionsQuestion, type TimelineQuestion } from './questions.ts'
 import type { Records } from './records.ts'
 import { type EntryRow, present, type Rows } from './rows.ts'
@@ -89,10 +90,11 @@ export class Sessions {
     const wanted = Math.max(1, Math.min(limit, PAGE_ROWS_MAX))
     const ids = this.#parts.index
       .prepare(
-        `SELECT id FROM entry INDEXED BY by_session WHERE session = ? AND id > ? AND flags & ${FLAG.quiet} = 0 ORDER BY id LIMIT ?`,
+        `SELECT e.id FROM ${ROWS_OF_SESSION} AND m.span >= ? AND e.id > ? AND e.flags & ${FLAG.quiet} = 0
+         ORDER BY m.span, e.id LIMIT ?`,
       )
       .pluck()
-      .all(row.n, cursor ?? -1, wanted + 1) as number[]
+      .all(row.n, spanOf(cursor ?? 0), cursor ?? -1, wanted + 1) as number[]
     const page = ids.slice(0, wanted)
     const next = ids.length > wanted ? page.at(-1) : undefined
     const rows = this.#parts.rows.shown(page, sight)
@@ -176,8 +178,8 @@ export class Sessions {
     const like = actions.map((action) => `a.value GLOB '${action}'`).join(' OR ')
     return this.#parts.index
       .prepare(
-        `SELECT e.* FROM entry e INDEXED BY by_session JOIN name a ON a.id = e.action
-         WHERE e.session = ? AND e.flags & ${FLAG.quiet} = 0 AND (${like}) ORDER BY e.id`,
+        `SELECT e.* FROM ${ROWS_OF_SESSION} AND e.flags & ${FLAG.quiet} = 0
+         AND EXISTS (SELECT 1 FROM name a WHERE a.id = e.action AND (${like})) ORDER BY m.span, e.id`,
       )
       .all(n) as EntryRow[]
   }
@@ -274,7 +276,7 @@ export class Sessions {
 
   #operation(n: number, op: number): EntryRow | undefined {
     return this.#parts.index
-      .prepare(`SELECT * FROM entry INDEXED BY by_session WHERE session = ? AND op = ? ORDER BY id LIMIT 1`)
+      .prepare(`SELECT e.* FROM ${ROWS_OF_SESSION} AND e.op = ? ORDER BY m.span, e.id LIMIT 1`)
       .get(n, op) as EntryRow | undefined
   }
 

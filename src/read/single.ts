@@ -7,6 +7,7 @@ import { BookSource } from '../book/source.ts'
 import { SourceError } from '../book/verify/source.ts'
 import type { ProofAnswer, RecordAnswer, RecordPayload, Withheld } from './answers.ts'
 import { PLACES } from './derive.ts'
+import { markOf, rowsMarked } from './marks.ts'
 import { type Asker, NoAnswer } from './questions.ts'
 import type { FoundRecord, Records } from './records.ts'
 import type { EntryRow, Rows } from './rows.ts'
@@ -102,7 +103,8 @@ export class Single {
     const { size } = parseCheckpoint(records.head)
     const ids = index
       .prepare(
-        `SELECT id FROM entry WHERE action = (SELECT id FROM name WHERE kind = 6 AND value = 'book.key') ORDER BY id`,
+        `SELECT e.id FROM ${rowsMarked('action')}
+         WHERE m.what = ${markOf('action', "(SELECT id FROM name WHERE kind = 6 AND value = 'book.key')")} ORDER BY m.span, e.id`,
       )
       .pluck()
       .all() as number[]
@@ -156,8 +158,9 @@ export class Single {
   #operation(sid: string, op: number): EntryRow | undefined {
     return this.#parts.index
       .prepare(
-        `SELECT * FROM entry INDEXED BY by_session WHERE session = (SELECT n FROM session WHERE sid = ?) AND op = ?
-         ORDER BY id LIMIT 1`,
+        `SELECT e.* FROM ${rowsMarked('session')}
+         WHERE m.what = ${markOf('session', '(SELECT n FROM session WHERE sid = ?)')} AND e.op = ?
+         ORDER BY m.span, e.id LIMIT 1`,
       )
       .get(sid, op) as EntryRow | undefined
   }

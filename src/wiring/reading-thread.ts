@@ -14,7 +14,7 @@ import { loadUnderstanding } from './understanding.ts'
 
 /** Between two looks for new records: where few come, they are found within 200 ms of their commit. */
 const LOOK_EVERY_MS = 50
-/** Where many come at a time, more are let gather: each transaction writes the last page of every index again. */
+/** Where many come at a time, more are let gather: each transaction writes the marks of its last records again. */
 const MANY_RECORDS = 256
 const GATHER_MS = 200
 

@@ -1,11 +1,12 @@
 /**
  * A search as SQL over the index. Each term becomes a condition on one row; those that must hold all and name few
- * rows also say by which index to come to them. What a reader may not see is a condition like any other, so that
+ * rows also say what leads to them. What a reader may not see is a condition like any other, so that
  * rows, counts and shares agree.
  */
 import { globMatches } from '../../config/selectors.ts'
 import { PLACES } from '../derive.ts'
 import { FLAG } from '../index-file.ts'
+import type { MarkedColumn } from '../marks.ts'
 import { NoAnswer } from '../questions.ts'
 import type { Rights } from '../rights.ts'
 import { CONTENT_STATES, KEYS, nearestWord, OUTCOMES, PROTOCOLS } from './keys.ts'
@@ -23,19 +24,12 @@ export interface CompileParts {
   readonly hashOf: (seq: number) => string | undefined
 }
 
-export type IndexName =
-  | 'by_session'
-  | 'by_actor'
-  | 'by_target'
-  | 'by_shape'
-  | 'by_action'
-  | 'by_addr'
-  | 'by_trouble'
-  | 'by_trace'
+/** What leads to rows: the marks of these values of a column, or the index of what went wrong. */
+export type Lead = { readonly column: MarkedColumn; readonly values: readonly number[] } | 'by_trouble'
 
 export interface Way {
   readonly sql: string
-  readonly index: IndexName
+  readonly lead: Lead
 }
 
 /** One condition on the row `e`. */
@@ -43,10 +37,10 @@ export interface Condition {
   readonly sql: string
   /** How many rows it lets pass, where that is known. */
   readonly count?: number
-  readonly index?: IndexName
-  /** Whether the index gives its rows in their order. */
+  readonly lead?: Lead
+  /** Whether the lead gives its rows in their order. */
   readonly ordered?: boolean
-  /** Indexes that lead to all of its rows together, each to a part. */
+  /** What leads to all of its rows together, each to a part. */
   readonly ways?: readonly Way[]
   /** For the index of words, which can be come by as well. */
   readonly match?: string
@@ -128,22 +122,22 @@ class Compiler {
       case 'label':
         return this.#label(label ?? '', values)
       case 'actor':
-        return among('actor', lookup.names('actor', values), 'by_actor')
+        return among('actor', lookup.names('actor', values))
       case 'target':
-        return among('target', lookup.names('target', values), 'by_target')
+        return among('target', lookup.names('target', values))
       case 'action':
-        return among('action', lookup.names('action', values), 'by_action')
+        return among('action', lookup.names('action', values))
       case 'db':
-        return among('db', lookup.names('db', values))
+        return { sql: `e.db IN (${lookup.names('db', values).ids.join(',')})` }
       case 'trace':
-        return among('trace', lookup.names('trace', values), 'by_trace')
+        return among('trace', lookup.names('trace', values))
       case 'ip':
-        return among('addr', lookup.addresses(values), 'by_addr')
+        return among('addr', lookup.addresses(values))
       case 'verb':
       case 'table':
-        return among('shape', lookup.shapes(key, values), 'by_shape')
+        return among('shape', lookup.shapes(key, values))
       case 'fp':
-        return among('shape', lookup.fingerprints(values), 'by_shape')
+        return among('shape', lookup.fingerprints(values))
       case 'role': {
         const { ids } = lookup.names('role', values)
         return { sql: `e.session IN (SELECT session FROM session_role WHERE name IN (${ids.join(',')}))` }
@@ -182,7 +176,6 @@ class Compiler {
     return among(
       'target',
       lookup.listed('target', (value) => wanted.includes(value)),
-      'by_target',
     )
   }
 
@@ -191,7 +184,7 @@ class Compiler {
       if (!/^[a-z2-7]{16}$/.test(text)) throw new NoAnswer('query', `"${text}" is no id of a session`, column)
       return this.#parts.lookup.session(text)
     })
-    return { ...among('session', { ids: numbers, count: 1000 }, 'by_session') }
+    return among('session', { ids: numbers, count: 1000 })
   }
 
   #record({ text, column }: Value): Condition {
@@ -238,7 +231,6 @@ class Compiler {
         return among(
           'action',
           lookup.listed('action', (action) => /^(?:admin|config|book)\./.test(action)),
-          'by_action',
         )
       }
       case 'params':
@@ -248,7 +240,7 @@ class Compiler {
       case 'trace':
         return { sql: 'e.trace IS NOT NULL' }
       default:
-        return among('shape', this.#parts.lookup.shapesWithoutWhere(), 'by_shape')
+        return among('shape', this.#parts.lookup.shapesWithoutWhere())
     }
   }
 }
@@ -278,17 +270,17 @@ export function scopeOf(
   return { sql: `(e.sub = ${own} OR ${seen})` }
 }
 
-function among(column: string, { ids, count }: Found, index?: IndexName): Condition {
+function among(column: MarkedColumn, { ids, count }: Found): Condition {
   if (ids.length === 0) return NONE
   const sql = `e.${column} IN (${ids.join(',')})`
-  return { sql, count, ordered: ids.length === 1, ...(index === undefined ? {} : { index }) }
+  return { sql, count, ordered: ids.length === 1, lead: { column, values: ids } }
 }
 
 /** Only what went wrong is worth an index of its own. */
 function statusOf(places: readonly number[]): Condition {
   const sql = `e.out IN (${places.join(',')})`
   if (places.includes(1)) return { sql }
-  return { sql: `${sql} AND (e.out IS NULL OR e.out > 1)`, index: 'by_trouble', ordered: places.length === 1 }
+  return { sql: `${sql} AND e.out > 1`, lead: 'by_trouble', ordered: places.length === 1 }
 }
 
 function any(conditions: readonly Condition[]): Condition {
@@ -315,11 +307,11 @@ function all(conditions: readonly Condition[]): Condition {
 }
 
 /** Undefined where nothing but reading every row leads there. */
-function waysOf({ sql, count, index, ways }: Condition): readonly Way[] | undefined {
+function waysOf({ sql, count, lead, ways }: Condition): readonly Way[] | undefined {
   if (count === undefined) return undefined
   if (ways !== undefined) return ways
   if (sql === NO_ROW) return []
-  return index === undefined ? undefined : [{ sql, index }]
+  return lead === undefined ? undefined : [{ sql, lead }]
 }
 
 function within(column: string, { from, to }: Span): string {

@@ -1,14 +1,15 @@
 /** By which way to come to the rows of a search: by its rarest name, by its words, or past all rows in their order. */
 import { SPAN_IDS, spanOf } from '../derive.ts'
-import type { Condition, IndexName, Way } from './compile.ts'
+import { markOf, ROWS_SAYING, rowsMarked } from '../marks.ts'
+import type { Condition, Lead, Way } from './compile.ts'
 import type { Lookup } from './lookup.ts'
 
 export interface Plan {
   /** `FROM … WHERE …` over the row `e`, without an order. */
   readonly from: string
-  /** What orders rows: the way that was chosen gives them in this order, where it can. */
-  readonly id: string
-  /** Whether that is their own order only from one span to the next. */
+  /** Expressions that order rows as they are ordered: the way that was chosen gives them in this order, where it can. */
+  readonly order: readonly string[]
+  /** Where that is their own order only from one span to the next. */
   readonly bySpans: boolean
   /** The same as a condition alone, where the way is known already. */
   readonly every: string
@@ -24,9 +25,9 @@ export interface Wanted {
   readonly to?: number | undefined
 }
 
-/** What a row costs: read in its order, by an index with a look at the table, with a look at the words. */
+/** What a row costs: read in its order, led to one by one, with a look at the words. */
 const ROW_COST = 0.3
-const INDEXED_ROW_COST = 1.2
+const LED_ROW_COST = 1.2
 const WORD_COST = 12
 const WORDS_ROW_COST = 2.5
 /** Nothing is known of such a condition. */
@@ -46,65 +47,84 @@ export function plan(conditions: readonly Condition[], lookup: Lookup, wanted: W
   const every = [`e.id ${range}`, ...where].join(' AND ')
   const rows = total * share * selectivity
 
-  let best: { cost: number; index: IndexName | undefined } = {
+  let best: { cost: number; lead: Lead | undefined } = {
     cost: readBefore(selectivity, total * share, wanted.rows) * (ROW_COST + words.length * WORD_COST),
-    index: undefined,
+    lead: undefined,
   }
-  for (const { index, ...one } of conditions) {
-    if (index === undefined) continue
+  for (const { lead, ...one } of conditions) {
+    if (lead === undefined) continue
     const some = total * share * passing(one, total)
     const read =
       one.ordered === true ? readBefore(selectivity / passing(one, total), some, wanted.rows) : some
-    const cost = read * (INDEXED_ROW_COST + words.length * WORD_COST)
-    if (cost < best.cost) best = { cost, index }
+    const cost = read * (LED_ROW_COST + words.length * WORD_COST)
+    if (cost < best.cost) best = { cost, lead }
   }
   const several = conditions
     .filter(({ ways }) => ways !== undefined)
     .sort((a, b) => (a.count ?? 0) - (b.count ?? 0))[0]
   const severalCost =
-    total * share * passing(several ?? { sql: '' }, total) * (2 * INDEXED_ROW_COST + words.length * WORD_COST)
+    total * share * passing(several ?? { sql: '' }, total) * (2 * LED_ROW_COST + words.length * WORD_COST)
   const isUnion = several !== undefined && severalCost < best.cost
-  if (isUnion) best = { cost: severalCost, index: undefined }
+  if (isUnion) best = { cost: severalCost, lead: undefined }
   if (words.length > 0) {
     const cost =
       readBefore(selectivity / GUESS ** words.length, total * share * GUESS, wanted.rows) * WORDS_ROW_COST
     // The words of a rare name are looked up row by row; otherwise the words themselves are the shorter way.
     if (cost < best.cost) return { ...byWords(conditions, words, { from, to }), every, rows }
   }
-  const way = best.index === undefined ? 'NOT INDEXED' : `INDEXED BY ${best.index}`
-  const union = isUnion ? [`e.id IN (${unionOf(several.ways ?? [], range)})`] : []
+  if (isUnion) {
+    const union = `e.id IN (${unionOf(several.ways ?? [], { from, to })})`
+    const all = [union, ...where].join(' AND ')
+    return { from: `FROM entry e NOT INDEXED WHERE ${all}`, order: ['e.id'], bySpans: false, every, rows }
+  }
+  const led = ledBy(best.lead, { from, to })
+  return { from: [led.from, ...where].join(' AND '), order: led.order, bySpans: false, every, rows }
+}
+
+interface Range {
+  readonly from: number
+  readonly to: number
+}
+
+/** The rows of a range that something leads to, or all of them. */
+function ledBy(lead: Lead | undefined, { from, to }: Range): Pick<Plan, 'from' | 'order'> {
+  const range = `BETWEEN ${from} AND ${to}`
+  if (lead === undefined || lead === 'by_trouble') {
+    const way = lead === undefined ? 'NOT INDEXED' : `INDEXED BY ${lead}`
+    return { from: `FROM entry e ${way} WHERE e.id ${range}`, order: ['e.id'] }
+  }
+  const { column, values } = lead
+  const marks = values.map((value) => markOf(column, String(value))).join(',')
+  const spans = `BETWEEN ${spanOf(from)} AND ${spanOf(to)}`
   return {
-    from: `FROM entry e ${way} WHERE ${[...(isUnion ? union : [`e.id ${range}`]), ...where].join(' AND ')}`,
-    id: 'e.id',
-    bySpans: false,
-    every,
-    rows,
+    // The range of a run is narrower, so it is the one to be sought by.
+    from: `FROM ${rowsMarked(column)} WHERE m.what IN (${marks}) AND m.span ${spans} AND +e.id ${range}`,
+    order: ['m.span', 'e.id'],
   }
 }
 
-function unionOf(ways: readonly Way[], range: string): string {
+function unionOf(ways: readonly Way[], range: Range): string {
   if (ways.length === 0) return 'SELECT id FROM entry WHERE id < 0'
-  const one = ({ sql, index }: Way): string =>
-    `SELECT e.id FROM entry e INDEXED BY ${index} WHERE e.id ${range} AND ${sql}`
+  const one = ({ sql, lead }: Way): string => `SELECT e.id ${ledBy(lead, range).from} AND ${sql}`
   return ways.map(one).join(' UNION ALL ')
 }
 
 function byWords(
   conditions: readonly Condition[],
   words: readonly Condition[],
-  { from, to }: { readonly from: number; readonly to: number },
-): Pick<Plan, 'from' | 'id' | 'bySpans'> {
+  { from, to }: Range,
+): Pick<Plan, 'from' | 'order' | 'bySpans'> {
   const match = words.map((one) => one.match).join(' AND ')
   const where = conditions.filter((one) => one.match === undefined).map(({ sql }) => sql)
   const all = [
     `words MATCH '${match.replaceAll("'", "''")}'`,
     `words.rowid BETWEEN ${spanOf(from) * SPAN_IDS} AND ${to}`,
-    `e.id BETWEEN ${from} AND ${to}`,
+    `+e.id BETWEEN ${from} AND ${to}`,
     ...where,
   ]
   return {
-    from: `FROM words CROSS JOIN entry e INDEXED BY by_said ON e.said = words.rowid WHERE ${all.join(' AND ')}`,
-    id: 'words.rowid',
+    from: `FROM ${ROWS_SAYING} WHERE ${all.join(' AND ')}`,
+    order: ['words.rowid'],
     bySpans: true,
   }
 }
@@ -114,7 +134,7 @@ function hasWords(match: string): string {
   return `(e.said IS NOT NULL AND EXISTS (SELECT 1 FROM words WHERE words MATCH '${match.replaceAll("'", "''")}' AND words.rowid = e.said))`
 }
 
-function passing({ count, sql }: Omit<Condition, 'index'>, total: number): number {
+function passing({ count, sql }: Omit<Condition, 'lead'>, total: number): number {
   if (sql.startsWith('e.out IN (') && count === undefined) return 0.02
   return count === undefined ? GUESS : Math.min(1, Math.max(count, 0.5) / total)
 }
