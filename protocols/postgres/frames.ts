@@ -7,7 +7,7 @@ import { type Conversation, read } from '../conversation.ts'
 
 export const HEADER_BYTES = 5
 
-const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0)
+const NOTHING = new Uint8Array(0)
 
 /** PostgreSQL's own limits for what a client sends (PQ_SMALL_ and PQ_LARGE_MESSAGE_LIMIT), by tag. */
 const SMALL = 10_000
@@ -128,7 +128,7 @@ export class Cutter {
   /** The chunk is a copy of ours, so that nobody overwrites it. */
   #owned = false
   #at = 0
-  #held = NOTHING
+  #held: Uint8Array = NOTHING
   #heldLength = 0
   /** Bytes still to come of the message that is being told in pieces. */
   #left = 0
@@ -241,10 +241,9 @@ export class Cutter {
     if (needed > this.#held.length) {
       // Twice as much each time, but never more than the message: a long one is copied seldom and held once.
       const whole = this.#heldLength >= HEADER_BYTES ? HEADER_BYTES + this.length : HELD_BYTES_MIN
-      const room = Math.max(needed, Math.min(whole, this.#held.length * 2 + HELD_BYTES_MIN))
-      // What it grows out of is given back at once, and not when somebody collects it.
-      const memory = this.#held === NOTHING ? new ArrayBuffer(room) : this.#held.buffer.transfer(room)
-      this.#held = new Uint8Array(memory)
+      const grown = new Uint8Array(Math.max(needed, Math.min(whole, this.#held.length * 2 + HELD_BYTES_MIN)))
+      grown.set(this.#held.subarray(0, this.#heldLength))
+      this.#held = grown
     }
     this.#held.set(this.#chunk.subarray(this.#at, this.#at + length), this.#heldLength)
     this.#heldLength = needed

@@ -10,6 +10,8 @@ import type { Unsealer } from './unseal.ts'
 
 /** Of a text, found by its words; the rest is in the record and not in the index. */
 export const INDEXED_CHARACTERS_MAX = 1 << 20
+/** More than this of a text holds them, whatever the characters, and no dialect reads a longer one: the rest stays sealed. */
+const INDEXED_BYTES_MAX = 4 * INDEXED_CHARACTERS_MAX
 /** Rows that stand on one record: the record's own, then the commands in a terminal's chunk. */
 export const PLACES = 4096
 /**
@@ -152,10 +154,10 @@ export class Deriver {
     ]
   }
 
-  /** The whole text of a row of place 0. */
-  text(leaf: Leaf, isGone: IsGone = never): string | undefined {
+  /** The whole text of a row of place 0, or the parts with which it exceeds `bytesMax`. */
+  text(leaf: Leaf, isGone: IsGone = never, bytesMax = Number.POSITIVE_INFINITY): string | undefined {
     for (const type of TEXTS) {
-      const parts = this.#parts(leaf, type, isGone)
+      const parts = this.#parts(leaf, type, isGone, bytesMax)
       if (parts === 'gone') return undefined
       if (parts.length > 0) return joined(type, parts)
     }
@@ -234,7 +236,7 @@ export class Deriver {
     const known = sql === undefined || isGone !== never ? undefined : this.#texts.get(sid, sql.i)
     if (known !== undefined) return known
     if (first === undefined) return {}
-    const text = this.text(leaf, isGone)
+    const text = this.text(leaf, isGone, INDEXED_BYTES_MAX)
     if (text === undefined) return {}
     const dialect = session?.protocol
     const isSql = sql !== undefined && (dialect === 'postgres' || dialect === 'mysql')
@@ -267,12 +269,16 @@ export class Deriver {
     return parsed(parts)
   }
 
-  #parts(leaf: Leaf, type: string, isGone: IsGone): Buffer[] | 'gone' {
+  #parts(leaf: Leaf, type: string, isGone: IsGone, bytesMax = Number.POSITIVE_INFINITY): Buffer[] | 'gone' {
     const bodies: Buffer[] = []
+    let bytes = 0
     for (const ref of leaf.ref ?? []) {
       if (ref.t !== type) continue
-      const body = isGone(leaf.sid ?? '', ref.i) ? undefined : this.#open(leaf, ref)
+      if (isGone(leaf.sid ?? '', ref.i)) return 'gone'
+      if (bytes > bytesMax) continue
+      const body = this.#open(leaf, ref)
       if (body === undefined) return 'gone'
+      bytes += body.length
       bodies.push(body)
     }
     return bodies
