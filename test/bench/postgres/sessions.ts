@@ -10,12 +10,12 @@ import { collectGarbage, memoryOf, type System, type SystemName, timesOf } from 
 const SITTERS = new URL('./sitters.ts', import.meta.url).pathname
 /** There already when counting begins: the engine has compiled, and what the heap had free is taken. */
 const FIRST_SESSIONS = 250
+const SESSIONS = 800
 const IDLE_MS = 4000
 const ACTIVE_SECONDS = 5
 
 export async function measureSessions(place: Place): Promise<void> {
-  const { bench, quick } = place
-  const sessions = quick ? 500 : 800
+  const { bench } = place
   for (const tls of [false, true]) {
     const names: readonly SystemName[] = ['haproxy', 'pgbouncer', 'gateway-standard']
     // Each round begins with a fresh process: what one has taken once it does not give back.
@@ -25,7 +25,7 @@ export async function measureSessions(place: Place): Promise<void> {
         return await sit(system, {
           port: system.port,
           user: system.user,
-          sessions,
+          sessions: SESSIONS,
           seconds: ACTIVE_SECONDS,
           tls,
         })
@@ -35,7 +35,7 @@ export async function measureSessions(place: Place): Promise<void> {
     }
     const systems = names.map((name) => ({ name, port: 0, user: '' }))
     const measured = await takeTurns(place, systems, run)
-    tell(place, { suite: 'postgres', workload: tls ? 'idle-tls' : 'idle', clients: sessions }, measured)
+    tell(place, { suite: 'postgres', workload: tls ? 'idle-tls' : 'idle', clients: SESSIONS }, measured)
   }
 }
 
