@@ -43,8 +43,8 @@ export function judgeStatement(
 }
 
 /**
- * Whether any decision can depend on what a text does, of which `mentions` tells a word: if not, it need not be parsed at all. Under a role without
- * limits only COPY PROGRAM is refused, and its word must stand in the text: keywords have no second spelling.
+ * Whether any decision can depend on what a text does; if not, it need not be parsed at all. `mentions` says whether a
+ * word stands in it: under a role without limits only COPY PROGRAM is refused, and keywords have no second spelling.
  */
 export function needsFacts(
   { rights, readOnly, target }: Access,
