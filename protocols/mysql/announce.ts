@@ -1,6 +1,7 @@
 /** What each command begins, and what the target will have to answer: told before it is forwarded. */
-import { decodeLossy, encodeText, Reader } from '../bytes.ts'
+import { encodeText, Reader } from '../bytes.ts'
 import type { Payload } from '../events.ts'
+import { traceOf } from '../trace.ts'
 import { Answer, type AnswerKind } from './answer.ts'
 import { FLAG, has } from './capabilities.ts'
 import {
@@ -130,17 +131,13 @@ export function killText({ words }: Pick<Kill, 'words'>, thread: number): Uint8A
   return encodeText(['KILL', ...words, thread].join(' '))
 }
 
-const TRACEPARENT = /traceparent='([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})'/
-const SLASH = 0x2f
-
 /** What is out of the ordinary of a text: the trace it belongs to, a claim of the client's, or a KILL's numbers. */
 function circumstances(
   text: Uint8Array,
   attributes: readonly Argument[],
   kill: Killed | undefined,
 ): Record<string, unknown> | undefined {
-  const commented = text.includes(SLASH) ? TRACEPARENT.exec(decodeLossy(text))?.[1] : undefined
-  const trace = attributes.find(({ name }) => name === 'traceparent')?.value ?? commented
+  const trace = attributes.find(({ name }) => name === 'traceparent')?.value ?? traceOf(text)
   if (trace === undefined && kill === undefined) return undefined
   return {
     ...(trace === undefined ? {} : { trace }),

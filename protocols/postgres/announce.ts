@@ -1,11 +1,12 @@
 /** What each message of the client begins, and what the server will have to answer: told before it is forwarded. */
 import type { Payload } from '../events.ts'
+import { traceOf } from '../trace.ts'
 import { copyOf } from './copies.ts'
 import type { Bind, Execute, FrontendMessage, FunctionCall, Named, Parse } from './frontend.ts'
 import { nameKey } from './names.ts'
 import { Expectation } from './queue.ts'
 import type { Session } from './session.ts'
-import { announceChanges, nameChanges, Portal, Statement, traceOf } from './statements.ts'
+import { announceChanges, nameChanges, Portal, Statement } from './statements.ts'
 import type { Refusable } from './substitutes.ts'
 import { describeArguments, describeCall } from './values.ts'
 
